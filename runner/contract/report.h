@@ -1,0 +1,63 @@
+// report.json: what came of a job. Written for failures too. Source: docs/report.md.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "runner/contract/manifest.h"
+
+namespace hyper2kvm::contract {
+
+struct StageResult {
+  std::string name;  // verify, inspect, fix, convert, validate, publish, register
+  bool success = false;
+  double duration_seconds = 0;
+  nlohmann::json result;  // an object when success
+  std::string error;      // the sentence when not
+};
+
+struct Artifact {
+  std::string type = "converted_disk";
+  std::filesystem::path path;
+  std::string disk_id;
+  std::string format;
+  std::uint64_t size_bytes = 0;  // of the file
+  std::string checksum;          // "sha256:..." or empty where it was not computed
+  int boot_order_hint = 999;
+  bool compressed = false;
+};
+
+struct Notice {
+  std::string stage;
+  std::string message;
+  std::chrono::system_clock::time_point timestamp;
+};
+
+struct Report {
+  std::chrono::system_clock::time_point timestamp;
+  std::filesystem::path manifest_path;
+  std::string manifest_version, source_provider, source_vm_id, source_vm_name;
+  bool success = false;
+  double duration_seconds = 0;
+  std::vector<StageResult> stages;  // in the order in which they ended
+  std::vector<Artifact> artifacts;
+  std::vector<Notice> warnings;
+  std::vector<Notice> errors;
+  std::size_t input_disks = 0;
+};
+
+nlohmann::json to_json(const Report& report);
+// Atomic; throws os::Error.
+void write_report(const Report& report, const std::filesystem::path& path);
+
+// "2026-01-31T23:59:59Z"
+std::string rfc3339(std::chrono::system_clock::time_point time);
+// Seconds since the epoch of an RFC 3339 time; nullopt where it is none.
+std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_view text);
+
+}  // namespace hyper2kvm::contract

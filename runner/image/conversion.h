@@ -1,0 +1,76 @@
+// One disk on its way: source to target file, then the overlay's clusters over it, then finished.
+//
+//   copy() ─► apply_overlay() (0 or 1 times) ─► finish()
+//
+// The target is written under the temporary name it is given and is not complete before finish() has
+// returned; whoever owns that name removes it after a failure and renames it after a success. Not
+// thread-safe: one thread drives one Conversion (it uses threads of its own inside); several Conversions may
+// run at once.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "runner/image/source.h"
+#include "runner/os/stop.h"
+
+namespace hyper2kvm::image {
+
+struct ConversionOptions {
+  contract::OutputFormat format = contract::OutputFormat::kQcow2;
+  bool compress = false;
+  std::optional<int> compress_level;  // 1-9, where something is compressed anew
+  std::optional<std::string>
+      expected_sha256;            // of the source's bytes (file or member); a mismatch makes copy() throw
+  bool check_grains = true;       // Adler-32 of every streamOptimized grain
+  std::uint64_t rate_limit = 0;   // bytes a second, 0 none
+  unsigned threads = 0;           // 0: one a core
+  std::filesystem::path scratch;  // private directory for sockets; must exist
+};
+
+struct ConversionResult {
+  std::uint64_t virtual_size = 0;  // bytes
+  std::uint64_t file_size = 0;     // bytes that the target takes up on the disk
+  std::uint64_t bytes_read = 0;    // of the source file
+  std::string
+      source_sha256;  // of the source's bytes as read in the one pass; empty where it was not computed
+  bool compressed = false;
+  std::uint64_t overlay_bytes = 0;  // applied
+};
+
+class Conversion {
+ public:
+  // done and total are bytes of the source file (or of the virtual disk, where that is what is read).
+  using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+  static std::unique_ptr<Conversion> create(const SourceImage& source, const std::filesystem::path& target,
+                                            const ConversionOptions& options);
+  virtual ~Conversion() = default;
+  virtual void copy(const Progress& progress, const os::StopToken& stop) = 0;
+  // overlay: a qcow2 file with the same virtual size, whose allocated clusters replace what was copied (zero
+  // clusters as zeroes).
+  virtual void apply_overlay(const std::filesystem::path& overlay, const os::StopToken& stop) = 0;
+  // Completes the metadata and syncs.
+  virtual ConversionResult finish() = 0;
+};
+
+// Makes an empty qcow2 overlay (no backing name inside: the block graph says it) of this virtual size.
+void create_overlay(const std::filesystem::path& path, std::uint64_t virtual_size);
+
+// Reads a whole finished image back: `qemu-img check` for the formats that have one, and the SHA-256 of the
+// file. Throws os::Error (kInvalid) when the image is damaged.
+struct CheckResult {
+  std::string sha256;   // of the file
+  std::string checker;  // what looked: "qemu-img check", "size and readability"
+};
+CheckResult check_image(const std::filesystem::path& path, contract::OutputFormat format,
+                        std::uint64_t virtual_size, const os::StopToken& stop);
+
+// SHA-256 of a file or a member, as 64 lower-case hex digits.
+std::string sha256_of(const ImageLocation& location, const std::function<void(std::uint64_t)>& progress,
+                      const os::StopToken& stop);
+
+}  // namespace hyper2kvm::image

@@ -1,0 +1,49 @@
+// A source image: where its bytes are, what it is, and how qemu-storage-daemon must be told to open it.
+//
+// Everything that an image's own headers say is read by us first, bounded and checked: qemu never probes a
+// format and never follows a name that we did not resolve.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "runner/contract/manifest.h"
+
+namespace hyper2kvm::image {
+
+// A whole file, or a member of an OVA that is read in place.
+struct ImageLocation {
+  std::filesystem::path file;
+  std::uint64_t offset = 0;  // bytes from the start of the file
+  std::uint64_t length = 0;  // bytes
+};
+
+enum class Layout {
+  kStreamOptimized,  // VMDK: our own reader, one pass
+  kFlat,             // raw, fixed VHD, VMDK flat extents: bytes at known places
+  kOther,            // through qemu-storage-daemon
+};
+
+struct SourceImage {
+  ImageLocation location;
+  contract::SourceFormat format = contract::SourceFormat::kRaw;
+  Layout layout = Layout::kOther;
+  std::uint64_t virtual_size = 0;  // bytes
+  // Every file that belongs to it (extents, a backing chain), location.file first.
+  std::vector<std::filesystem::path> files;
+  // JSON for qemu-storage-daemon's --blockdev, in order, read-only; the last one's node-name is node_name.
+  std::vector<std::string> blockdevs;
+  std::string node_name;
+};
+
+// name_prefix makes the node names of several disks differ ("disk0"). Throws os::Error (kInvalid) for what is
+// damaged, hostile or unsupported.
+SourceImage open_source(const ImageLocation& location, contract::SourceFormat format,
+                        const std::string& name_prefix);
+
+// Told by the file's own magic (raw where there is none); used only where no manifest says it.
+contract::SourceFormat detect_format(const ImageLocation& location);
+
+}  // namespace hyper2kvm::image
