@@ -64,6 +64,7 @@ int Error::exit_status() const noexcept {
 }
 
 Error Error::with_context(std::string_view prefix) const {
+  if (prefix.empty()) return *this;
   std::string subject(prefix);
   if (!subject_.empty()) subject += ": " + subject_;
   return Error(kind_, std::move(subject), problem_, advice_, errno_);

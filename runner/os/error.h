@@ -52,6 +52,7 @@ class Error : public std::exception {
 
   // Returns the same error with "PREFIX: " before its subject, for a caller that knows which disk or stage it
   // was.
+  // An empty prefix changes nothing.
   Error with_context(std::string_view prefix) const;
 
  private:

@@ -1,0 +1,40 @@
+// The stages `convert`, `fix` and `inspect`, which overlap: a job takes the longer of copy and repair, not
+// their sum.
+//
+//   a disk's thread:  copy ──────────────► wait for the repair ─► apply its overlay ─► finish
+//   the fix thread:   appliance ─────────►┘
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "runner/guest/protocol.h"
+#include "runner/image/conversion.h"
+#include "runner/pipeline/record.h"
+#include "runner/pipeline/verify.h"
+
+namespace hyper2kvm::pipeline {
+
+struct Converted {
+  std::vector<std::filesystem::path> partials;  // finished images in the workspace, in the manifest's order
+  std::vector<image::ConversionResult> results;
+  std::optional<guest::Answer> answer;  // when the guest was opened
+};
+
+// workspace: on the file system of the output. scratch: for sockets. Throws os::Error; then the workspace
+// holds only what is to be thrown away.
+Converted convert_and_fix(const Job& job, const Settings& settings, const Verified& verified,
+                          const std::filesystem::path& workspace, const std::filesystem::path& scratch,
+                          Record& record, const os::StopToken& stop);
+
+// Opens the guest for the stages that are on, without converting anything: an inspection or a rehearsed
+// repair.
+guest::Answer look_only(const Job& job, const Settings& settings, const Verified& verified, guest::Mode mode,
+                        const std::filesystem::path& scratch, Record& record, const os::StopToken& stop);
+
+// The report's form of an inspection; all of it, or only what a short list shows.
+nlohmann::json inspection_result(const guest::Inspection& inspection, bool all);
+nlohmann::json fix_result(const guest::Answer& answer);
+
+}  // namespace hyper2kvm::pipeline

@@ -1,0 +1,230 @@
+// One job, from its manifest to its report.
+//
+// The order here is the promise of the report: nothing is created before verify has passed, nothing has its
+// final name before it is complete and checked, and when run() returns after a failure the output directory
+// holds the report and nothing else of ours.
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
+
+#include "runner/image/conversion.h"
+#include "runner/libvirt/registration.h"
+#include "runner/os/error.h"
+#include "runner/os/file.h"
+#include "runner/pipeline/convert_and_fix.h"
+#include "runner/pipeline/machine.h"
+#include "runner/pipeline/pipeline.h"
+#include "runner/pipeline/publication.h"
+#include "runner/pipeline/record.h"
+#include "runner/pipeline/together.h"
+#include "runner/pipeline/verify.h"
+#include "runner/pipeline/workspace.h"
+
+namespace hyper2kvm::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using os::Error;
+using os::ErrorKind;
+
+bool registers(const contract::Manifest& manifest) { return manifest.libvirt && manifest.libvirt->enabled; }
+
+std::vector<std::string> validate(const Job& job, const Converted& converted, Record& record,
+                                  const os::StopToken& stop) {
+  const contract::Manifest& manifest = job.parsed.manifest;
+  std::vector<std::string> checksums(converted.partials.size());
+  if (!manifest.pipeline.validate.enabled) return checksums;
+  record.stage("validate", [&]() -> nlohmann::json {
+    nlohmann::json disks = nlohmann::json::array();
+    if (!manifest.pipeline.validate.check_image_integrity) return {{"check_image_integrity", false}};
+    std::vector<image::CheckResult> results(converted.partials.size());
+    Together checks(stop);
+    for (std::size_t i = 0; i < results.size(); ++i)
+      checks.start([&, i](const os::StopToken& inner) {
+        try {
+          results[i] = image::check_image(converted.partials[i], manifest.output.format,
+                                          converted.results[i].virtual_size, inner);
+        } catch (const Error& error) {
+          throw error.with_context(manifest.disks[i].id);
+        }
+      });
+    checks.wait();
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      checksums[i] = "sha256:" + results[i].sha256;
+      disks.push_back({{"disk_id", manifest.disks[i].id},
+                       {"checked_with", results[i].checker},
+                       {"checksum", checksums[i]}});
+    }
+    return {{"check_image_integrity", true}, {"disks", std::move(disks)}};
+  });
+  return checksums;
+}
+
+// From the finished images in the workspace to registered machine. The publication stands only when this
+// returns.
+void publish_and_register(const Job& job, const Verified& verified, const Converted& converted,
+                          const std::vector<std::string>& checksums, const fs::path& workspace,
+                          Record& record, const os::StopToken& stop) {
+  const contract::Manifest& manifest = job.parsed.manifest;
+  Publication publication(workspace);
+  std::vector<fs::path> published;
+  record.stage("publish", [&]() -> nlohmann::json {
+    nlohmann::json paths = nlohmann::json::array();
+    for (std::size_t i = 0; i < converted.partials.size(); ++i) {
+      stop.throw_if_stopped();
+      publication.publish(converted.partials[i], verified.disks[i].final_name);
+      published.push_back(verified.disks[i].final_name);
+      paths.push_back(published.back().string());
+    }
+    return {{"paths", std::move(paths)}};
+  });
+  if (registers(manifest)) {
+    record.stage("register", [&]() -> nlohmann::json {
+      std::optional<guest::Inspection> inspection;
+      if (converted.answer) inspection = converted.answer->inspection;
+      libvirt::DomainFacts facts = machine_of(manifest, published, inspection, record);
+      libvirt::Registered registered = libvirt::register_machine(*manifest.libvirt, facts, stop);
+      for (const std::string& warning : registered.warnings) record.warning("register", warning);
+      return {{"uri", manifest.libvirt->uri},
+              {"domain", registered.name},
+              {"uuid", registered.uuid},
+              {"started", registered.started}};
+    });
+  }
+  for (std::size_t i = 0; i < published.size(); ++i) {
+    const contract::Disk& disk = manifest.disks[i];
+    record.artifact({.path = published[i],
+                     .disk_id = disk.id,
+                     .format = std::string(contract::to_string(manifest.output.format)),
+                     .size_bytes = converted.results[i].file_size,
+                     .checksum = checksums[i],
+                     .boot_order_hint = disk.boot_order_hint,
+                     .compressed = converted.results[i].compressed});
+  }
+  publication.commit();
+}
+
+void dry_run(const Job& job, const Settings& settings, const Verified& verified, const fs::path& scratch,
+             Record& record, const os::StopToken& stop) {
+  const contract::Manifest& manifest = job.parsed.manifest;
+  if (manifest.pipeline.fix.enabled)
+    look_only(job, settings, verified, guest::Mode::kDryRun, scratch, record, stop);
+  else if (manifest.pipeline.inspect.enabled)
+    look_only(job, settings, verified, guest::Mode::kInspect, scratch, record, stop);
+  if (manifest.pipeline.convert.enabled)
+    for (std::size_t i = 0; i < verified.disks.size(); ++i)
+      record.info("convert",
+                  fmt::format("would write {} ({} bytes virtual)", verified.disks[i].final_name.string(),
+                              verified.disks[i].source.virtual_size));
+  if (registers(manifest))
+    record.info("register",
+                fmt::format("would register {} at {}", machine_name(manifest), manifest.libvirt->uri));
+}
+
+void convert(const Job& job, const Settings& settings, const Verified& verified, const fs::path& scratch,
+             Record& record, const os::StopToken& stop) {
+  const contract::Manifest& manifest = job.parsed.manifest;
+  Workspace workspace(verified.output_directory);
+  Converted converted;
+  // A registration that cannot work is found out while the disks are copied, not after.
+  Together tasks(stop);
+  if (registers(manifest))
+    tasks.start([&](const os::StopToken& inner) {
+      libvirt::check_registration(*manifest.libvirt, machine_name(manifest), inner);
+    });
+  tasks.start([&](const os::StopToken& inner) {
+    converted = convert_and_fix(job, settings, verified, workspace.path(), scratch, record, inner);
+  });
+  tasks.wait();
+  std::vector<std::string> checksums = validate(job, converted, record, stop);
+  publish_and_register(job, verified, converted, checksums, workspace.path(), record, stop);
+}
+
+void run_stages(const Job& job, const Settings& settings, Record& record, const os::StopToken& stop) {
+  const contract::Manifest& manifest = job.parsed.manifest;
+  Verified verified;
+  bool converts = manifest.pipeline.convert.enabled && !manifest.options.dry_run;
+  record.stage("verify", [&]() -> nlohmann::json {
+    verified = verify(job, record);
+    if (!converts && !manifest.options.dry_run) verify_checksums(job, verified, record, stop);
+    return {{"disks", verified.disks.size()}};
+  });
+  os::TemporaryDirectory scratch("h2k", settings.temporary_directory);
+  if (manifest.options.dry_run)
+    dry_run(job, settings, verified, scratch.path(), record, stop);
+  else if (converts)
+    convert(job, settings, verified, scratch.path(), record, stop);
+  else if (manifest.pipeline.inspect.enabled)
+    look_only(job, settings, verified, guest::Mode::kInspect, scratch.path(), record, stop);
+}
+
+contract::Report start_report(const Job& job) {
+  const contract::Manifest& manifest = job.parsed.manifest;
+  contract::Report report;
+  report.timestamp = std::chrono::system_clock::now();
+  report.manifest_path = job.input;
+  report.manifest_version = manifest.manifest_version;
+  report.source_provider = manifest.source.provider;
+  report.source_vm_id = manifest.source.vm_id;
+  report.source_vm_name = manifest.source.vm_name;
+  report.input_disks = manifest.disks.size();
+  return report;
+}
+
+}  // namespace
+
+Outcome run(const Job& job, const Settings& settings, contract::EventSink& events,
+            const os::StopToken& stop) {
+  auto started = std::chrono::steady_clock::now();
+  Outcome outcome;
+  outcome.report = start_report(job);
+  Record record(outcome.report, events);
+  contract::Event result{.kind = contract::Event::Kind::kResult};
+  auto fail = [&](const Error& error, const std::string& stage) {
+    record.error(stage, error);
+    outcome.report.success = false;
+    outcome.report.artifacts.clear();
+    outcome.exit_status = error.exit_status();
+    outcome.cancelled = error.kind() == ErrorKind::kCancelled;
+    outcome.may_pass = error.may_pass();
+    result.severity = contract::Severity::kError;
+    result.message = error.sentence();
+    result.stage = stage;
+  };
+  for (const std::string& warning : job.parsed.warnings) record.warning("", warning);
+  for (const std::string& warning : job.parsed.manifest.warnings)
+    record.warning("", "From the exporter: " + warning);
+  fs::path report_path;
+  try {
+    report_path = report_path_of(job);
+    run_stages(job, settings, record, stop);
+    outcome.report.success = true;
+    for (const contract::Artifact& artifact : outcome.report.artifacts)
+      if (artifact.disk_id == job.parsed.manifest.disks[job.parsed.manifest.boot_disk()].id)
+        outcome.boot_disk = artifact.path;
+  } catch (const Error& error) {
+    fail(error, record.failed_stage());
+  }
+  outcome.report.duration_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  if (!report_path.empty() && !job.parsed.manifest.options.dry_run) {
+    try {
+      os::make_directories(report_path.parent_path());
+      contract::write_report(outcome.report, report_path);
+      outcome.report_path = report_path;
+    } catch (const Error& error) {
+      // The disks are published and good, and a name that exists is complete: a report that cannot be written
+      // takes nothing back.
+      record.warning("report", error.with_context("the report could not be written").sentence());
+    }
+  }
+  result.success = outcome.report.success;
+  result.duration_seconds = outcome.report.duration_seconds;
+  result.output_path = outcome.boot_disk.string();
+  result.report_path = outcome.report_path.string();
+  events.emit(result);
+  return outcome;
+}
+
+}  // namespace hyper2kvm::pipeline
