@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -134,6 +135,39 @@ void File::write_at(std::uint64_t offset, std::span<const std::byte> buffer) {
 void File::truncate(std::uint64_t size) {
   may_fail(Operation::kTruncate, "resize", path_, size);
   if (::ftruncate(fd(), static_cast<off_t>(size)) != 0) throw system_error(errno, "resize", path_.string());
+}
+
+void File::zero_at(std::uint64_t offset, std::uint64_t length) {
+  if (length == 0) return;
+  may_fail(Operation::kAllocate, "free a part of", path_, offset, static_cast<std::size_t>(length));
+  // On a block device this asks for zeroes too (BLKDEV_ZERO_NOFALLBACK): EOPNOTSUPP where it has no such
+  // command.
+  if (::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                  static_cast<off_t>(length)) == 0)
+    return;
+  if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+    throw system_error(errno, "free a part of", path_.string());
+  static const std::array<std::byte, 1u << 20> zeroes{};
+  while (length > 0) {
+    std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(length, zeroes.size()));
+    write_at(offset, std::span(zeroes.data(), part));
+    offset += part;
+    length -= part;
+  }
+}
+
+File::Range File::next_data(std::uint64_t offset) const {
+  std::uint64_t end = size();
+  if (offset >= end) return Range{end, 0};
+  off_t data = ::lseek(fd(), static_cast<off_t>(offset), SEEK_DATA);
+  if (data < 0) {
+    if (errno == ENXIO) return Range{end, 0};
+    return Range{offset, end - offset};  // a block device, or a file system without holes
+  }
+  off_t hole = ::lseek(fd(), data, SEEK_HOLE);
+  std::uint64_t begin = static_cast<std::uint64_t>(data);
+  if (hole < 0 || static_cast<std::uint64_t>(hole) <= begin) return Range{begin, end - begin};
+  return Range{begin, std::min(static_cast<std::uint64_t>(hole), end) - begin};
 }
 
 void File::sync() {

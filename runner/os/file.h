@@ -80,6 +80,16 @@ class File {
   void read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) const;
   void write_at(std::uint64_t offset, std::span<const std::byte> buffer);
   void truncate(std::uint64_t size);
+  // Makes a range read as zeroes: gives its space back where the file system can (the size stays as it is),
+  // lets a block device do it, and writes zeroes where neither helps. The range must lie inside the file.
+  void zero_at(std::uint64_t offset, std::uint64_t length);
+  // The next range at or after offset that may hold something else than zeroes; length 0 when there is none.
+  // Where the file system keeps no holes that is all the rest.
+  struct Range {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+  };
+  Range next_data(std::uint64_t offset) const;
   // fdatasync.
   void sync();
   void close();

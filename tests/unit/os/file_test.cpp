@@ -71,6 +71,34 @@ TEST(File, CreateRefusesAnExistingFile) {
   EXPECT_THROW(File::open(directory.path() / "there", File::Mode::kCreate), Error);
 }
 
+TEST(File, ZeroAtMakesAHoleThatReadsAsZeroesAndKeepsTheSize) {
+  TemporaryDirectory directory("file-test");
+  File file = File::open(directory.path() / "a", File::Mode::kCreate);
+  std::vector<std::byte> ones(3u << 16, std::byte{1});
+  file.write_at(0, ones);
+  file.zero_at(1u << 16, 1u << 16);
+  EXPECT_EQ(file.size(), ones.size());
+  std::vector<std::byte> back(ones.size());
+  file.read_exactly_at(0, back);
+  EXPECT_EQ(back[0], std::byte{1});
+  EXPECT_EQ(back[1u << 16], std::byte{0});
+  EXPECT_EQ(back[(2u << 16) - 1], std::byte{0});
+  EXPECT_EQ(back[2u << 16], std::byte{1});
+}
+
+TEST(File, NextDataSkipsHolesAndEndsAtTheEnd) {
+  TemporaryDirectory directory("file-test");
+  File file = File::open(directory.path() / "a", File::Mode::kCreate);
+  file.truncate(64u << 20);
+  std::vector<std::byte> ones(1u << 20, std::byte{1});
+  file.write_at(32u << 20, ones);
+  // A file system without holes says "all of it", which is right too.
+  File::Range range = file.next_data(0);
+  EXPECT_LE(range.offset, 32u << 20);
+  EXPECT_GE(range.offset + range.length, 33u << 20);
+  EXPECT_EQ(file.next_data(64u << 20).length, 0u);
+}
+
 TEST(AtomicWrite, ReplacesTheWholeText) {
   TemporaryDirectory directory("file-test");
   fs::path path = directory.path() / "state";
