@@ -1,0 +1,352 @@
+// The promises of a job as a whole: the source never changes, copy and repair overlap, nothing is published
+// that is not whole and checked, and a failure or a signal at any moment leaves nothing but the report.
+#include "runner/pipeline/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "runner/os/file.h"
+#include "runner/os/process.h"
+#include "tests/integration/program.h"
+
+namespace hyper2kvm::integration {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using contract::Event;
+using testing::AnyOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Events : public contract::EventSink {
+ public:
+  void emit(const Event& event) override {
+    std::lock_guard lock(mutex_);
+    events_.push_back(event);
+  }
+  std::vector<Event> all() {
+    std::lock_guard lock(mutex_);
+    return events_;
+  }
+  // The position of a stage's start or end; -1 where there is none.
+  int position(Event::Kind kind, const std::string& stage) {
+    auto events = all();
+    for (std::size_t i = 0; i < events.size(); ++i)
+      if (events[i].kind == kind && events[i].stage == stage) return static_cast<int>(i);
+    return -1;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Event> events_;
+};
+
+class PipelineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    make_disk(in("a.raw"), 16, 1);
+    manifest_ = manifest_for(in("a.raw"));
+  }
+  void TearDown() override { os::set_fault_hook(nullptr); }
+  fs::path in(const std::string& name) const { return directory_.path() / name; }
+  fs::path output() const { return in("output"); }
+
+  pipeline::Outcome run(const os::StopToken& stop = {}) {
+    write_json(in("manifest.json"), manifest_);
+    return pipeline::run(pipeline::open_inputs({in("manifest.json")}), {}, events_, stop);
+  }
+  void add_second_disk() {
+    make_disk(in("b.raw"), 12, 2);
+    auto second = manifest_for(in("b.raw"))["disks"][0];
+    second["id"] = "disk-1";
+    manifest_["disks"].push_back(second);
+  }
+
+  os::TemporaryDirectory directory_{"pipeline"};
+  nlohmann::json manifest_;
+  Events events_;
+};
+
+// Looks at, and may spoil, what is written while a job runs.
+class Watcher : public os::FaultHook {
+ public:
+  using Look = std::function<int(Operation, const fs::path&)>;
+  explicit Watcher(Look look) : look_(std::move(look)) { os::set_fault_hook(this); }
+  ~Watcher() override { os::set_fault_hook(nullptr); }
+  int before(Operation operation, const fs::path& path, std::uint64_t, std::size_t) override {
+    return look_(operation, path);
+  }
+
+ private:
+  Look look_;
+};
+
+TEST_F(PipelineTest, ConvertsAndReportsWhatItDid) {
+  pipeline::Outcome outcome = run();
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+  EXPECT_EQ(outcome.boot_disk, output() / "disk-0.qcow2");
+  EXPECT_THAT(names_in(output()), ElementsAre("disk-0.qcow2", "report.json"));
+  must_run({"qemu-img", "compare", in("a.raw").string(), outcome.boot_disk.string()});
+  nlohmann::json report = read_json(outcome.report_path);
+  EXPECT_TRUE(report["pipeline"]["success"].get<bool>());
+  EXPECT_TRUE(report["pipeline"]["stages"]["convert"]["success"].get<bool>());
+  EXPECT_EQ(report["artifacts"][0]["checksum"], "sha256:" + sha256(outcome.boot_disk));
+}
+
+TEST_F(PipelineTest, TheSourceIsTheSameBitForBitAndKeepsItsTime) {
+  std::string before = sha256(in("a.raw"));
+  auto time = fs::last_write_time(in("a.raw"));
+  fs::permissions(in("a.raw"), fs::perms::owner_read, fs::perm_options::replace);
+  EXPECT_EQ(run().exit_status, 0);
+  EXPECT_EQ(sha256(in("a.raw")), before);
+  EXPECT_EQ(fs::last_write_time(in("a.raw")), time);
+}
+
+TEST_F(PipelineTest, EveryFormatComesOutIdentical) {
+  for (const char* format : {"qcow2", "raw", "vdi"}) {
+    manifest_["output"] = {{"format", format}, {"directory", in(format).string()}};
+    pipeline::Outcome outcome = run();
+    ASSERT_EQ(outcome.exit_status, 0) << format << ": " << outcome.report.errors[0].message;
+    must_run({"qemu-img", "compare", in("a.raw").string(), outcome.boot_disk.string()});
+  }
+}
+
+TEST_F(PipelineTest, SeveralDisksArePublishedTogether) {
+  add_second_disk();
+  pipeline::Outcome outcome = run();
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+  EXPECT_THAT(names_in(output()), ElementsAre("disk-0.qcow2", "disk-1.qcow2", "report.json"));
+  must_run({"qemu-img", "compare", in("b.raw").string(), (output() / "disk-1.qcow2").string()});
+}
+
+TEST_F(PipelineTest, OneBadDiskPublishesNone) {
+  add_second_disk();
+  manifest_["disks"][1]["checksum"] = "sha256:" + std::string(64, '1');
+  EXPECT_EQ(run().exit_status, 1);
+  EXPECT_THAT(names_in(output()), ElementsAre("report.json"));
+}
+
+TEST_F(PipelineTest, NothingHasItsFinalNameBeforeItIsSynced) {
+  std::atomic<int> syncs_of_the_disk = 0;
+  std::atomic<bool> renamed = false;
+  std::atomic<bool> published_before_sync = false;
+  Watcher watcher([&](os::FaultHook::Operation operation, const fs::path& path) {
+    if (operation == os::FaultHook::Operation::kSync && path.filename() == "disk-0.qcow2")
+      ++syncs_of_the_disk;
+    if (operation == os::FaultHook::Operation::kRename && path == output() / "disk-0.qcow2") {
+      renamed = true;
+      published_before_sync = syncs_of_the_disk == 0;
+    }
+    if (fs::exists(output() / "disk-0.qcow2") && !renamed) published_before_sync = true;
+    return 0;
+  });
+  EXPECT_EQ(run().exit_status, 0);
+  EXPECT_TRUE(renamed);
+  EXPECT_FALSE(published_before_sync);
+}
+
+TEST_F(PipelineTest, AnImageThatIsDamagedBeforeItIsPublishedIsFoundByValidate) {
+  // The disk's own fault, in the moment between the last write and the check: the first L1 entry is
+  // overwritten with nonsense.
+  std::atomic<bool> done = false;
+  Watcher watcher([&](os::FaultHook::Operation operation, const fs::path& path) {
+    if (operation == os::FaultHook::Operation::kOpen &&
+        path.parent_path().filename().string().starts_with(".hyper2kvm-") && path.extension() == ".qcow2" &&
+        fs::exists(path) && fs::file_size(path) > 65536 && path.filename().string().starts_with("disk-") &&
+        events_.position(Event::Kind::kStageEnded, "convert") >= 0 && !done.exchange(true)) {
+      std::string header = [&] {
+        std::FILE* file = std::fopen(path.c_str(), "rb");
+        std::string text(64, '\0');
+        if (std::fread(text.data(), 1, text.size(), file) != text.size()) text.clear();
+        std::fclose(file);
+        return text;
+      }();
+      std::uint64_t l1 = 0;
+      for (int i = 0; i < 8; ++i)
+        l1 = l1 << 8 | static_cast<unsigned char>(header[static_cast<std::size_t>(40 + i)]);
+      std::FILE* file = std::fopen(path.c_str(), "r+b");
+      std::fseek(file, static_cast<long>(l1), SEEK_SET);
+      std::fwrite("\x80\x00\x00\x00\x7f\xff\x00\x00", 1, 8, file);
+      std::fclose(file);
+    }
+    return 0;
+  });
+  pipeline::Outcome outcome = run();
+  ASSERT_TRUE(done) << "validate did not open the image";
+  EXPECT_EQ(outcome.exit_status, 1);
+  EXPECT_EQ(outcome.report.errors.at(0).stage, "validate");
+  EXPECT_THAT(names_in(output()), ElementsAre("report.json"));
+}
+
+// Every read, write, sync, rename and resize of a job fails once, each in a run of its own.
+TEST_F(PipelineTest, AFailureAtAnyFileOperationLeavesOnlyTheReport) {
+  std::string before = sha256(in("a.raw"));
+  using Operation = os::FaultHook::Operation;
+  int failed_runs = 0;
+  for (Operation operation : {Operation::kWrite, Operation::kSync, Operation::kRename, Operation::kTruncate,
+                              Operation::kRead, Operation::kOpen}) {
+    for (int nth = 1; nth < 400; nth += nth < 4 ? 1 : nth / 2) {
+      fs::remove_all(output());
+      std::atomic<int> count = 0;
+      std::atomic<bool> hit = false;
+      pipeline::Outcome outcome;
+      {
+        write_json(in("manifest.json"), manifest_);
+        pipeline::Job job = pipeline::open_inputs({in("manifest.json")});
+        Watcher watcher([&](Operation which, const fs::path& path) {
+          if (which != operation || path.filename().string().find("report.json") != std::string::npos ||
+              path == output())
+            return 0;
+          if (++count != nth) return 0;
+          hit = true;
+          return operation == Operation::kWrite ? ENOSPC : EIO;
+        });
+        outcome = pipeline::run(job, {}, events_, {});
+      }
+      if (!hit) break;
+      ++failed_runs;
+      ASSERT_EQ(outcome.exit_status, 1) << "operation " << static_cast<int>(operation) << ", number " << nth;
+      ASSERT_EQ(names_in(output()), std::vector<std::string>{"report.json"})
+          << "operation " << static_cast<int>(operation) << ", number " << nth;
+      ASSERT_THAT(outcome.report.errors.at(0).message,
+                  AnyOf(HasSubstr("No space left"), HasSubstr("Input/output error")));
+    }
+  }
+  EXPECT_GE(failed_runs, 8);
+  EXPECT_EQ(sha256(in("a.raw")), before);
+}
+
+TEST_F(PipelineTest, AStopLeavesOnlyTheReport) {
+  for (auto delay : {0ms, 5ms, 20ms, 60ms}) {
+    fs::remove_all(output());
+    os::StopSource source;
+    std::thread stopper([&] {
+      std::this_thread::sleep_for(delay);
+      source.request_stop();
+    });
+    pipeline::Outcome outcome = run(source.token());
+    stopper.join();
+    if (outcome.exit_status == 0) continue;  // it was quicker
+    EXPECT_TRUE(outcome.cancelled);
+    EXPECT_THAT(names_in(output()), ElementsAre("report.json"));
+  }
+}
+
+TEST_F(PipelineTest, SigtermEndsTheProgramWithinTheSecondAndLeavesOnlyTheReport) {
+  // 64 MiB at 4 MiB a second would take 16 s.
+  fs::remove(in("a.raw"));
+  make_disk(in("a.raw"), 64);
+  manifest_ = manifest_for(in("a.raw"));
+  write_json(in("manifest.json"), manifest_);
+  os::Process process =
+      os::Process::start({.arguments = {program_path().string(), "convert", in("manifest.json").string(),
+                                        "--rate-limit", "4M", "--log-format=json"}});
+  auto deadline = std::chrono::steady_clock::now() + 60s;
+  while (!fs::exists(output()) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(5ms);
+  std::this_thread::sleep_for(300ms);
+  ::kill(process.pid(), SIGTERM);
+  auto status = process.wait_for(30s);
+  ASSERT_TRUE(status);
+  EXPECT_FALSE(status->signalled);
+  EXPECT_EQ(status->code, 1);
+  EXPECT_THAT(names_in(output()), ElementsAre("report.json"));
+}
+
+TEST_F(PipelineTest, DryRunWritesNothingAnywhere) {
+  manifest_["options"] = {{"dry_run", true}};
+  EXPECT_EQ(run().exit_status, 0);
+  EXPECT_FALSE(fs::exists(output()));
+}
+
+TEST_F(PipelineTest, WithoutAPipelineTheChecksumsAreVerifiedAndReported) {
+  manifest_.erase("pipeline");
+  manifest_["disks"][0]["checksum"] = "sha256:" + sha256(in("a.raw"));
+  EXPECT_EQ(run().exit_status, 0);
+  EXPECT_THAT(names_in(output()), ElementsAre("report.json"));
+}
+
+TEST_F(PipelineTest, ReplacesAnOlderResultOnlyByACompleteOne) {
+  os::make_directories(output());
+  os::write_text_atomically(output() / "disk-0.qcow2", "an older result");
+  manifest_["disks"][0]["checksum"] = "sha256:" + std::string(64, '1');
+  EXPECT_EQ(run().exit_status, 1);
+  EXPECT_EQ(os::read_text(output() / "disk-0.qcow2", 100), "an older result");
+  manifest_["disks"][0].erase("checksum");
+  EXPECT_EQ(run().exit_status, 0);
+  must_run({"qemu-img", "compare", in("a.raw").string(), (output() / "disk-0.qcow2").string()});
+}
+
+// Needs a guest that can be repaired; HYPER2KVM_TEST_GUESTS is the folder of the generated ones.
+class RepairTest : public PipelineTest {
+ protected:
+  void SetUp() override {
+    const char* guests = std::getenv("HYPER2KVM_TEST_GUESTS");
+    if (guests == nullptr) GTEST_SKIP() << "HYPER2KVM_TEST_GUESTS is not set: no generated guests";
+    ova_ = fs::path(guests) / "demo" / "demo.ova";
+    ASSERT_TRUE(fs::exists(ova_)) << ova_;
+  }
+  pipeline::Job job() {
+    pipeline::Job job = pipeline::open_inputs({ova_});
+    job.parsed.manifest.output.directory = output().string();
+    return job;
+  }
+  fs::path ova_;
+};
+
+TEST_F(RepairTest, CopyAndRepairOverlap) {
+  pipeline::Outcome outcome = pipeline::run(job(), {}, events_, {});
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+  int fix_started = events_.position(Event::Kind::kStageStarted, "fix");
+  int fix_ended = events_.position(Event::Kind::kStageEnded, "fix");
+  int convert_started = events_.position(Event::Kind::kStageStarted, "convert");
+  int convert_ended = events_.position(Event::Kind::kStageEnded, "convert");
+  ASSERT_GE(fix_started, 0);
+  EXPECT_LT(fix_started, convert_ended);
+  EXPECT_LT(convert_started, fix_ended);
+}
+
+TEST_F(RepairTest, TheDryRunNamesTheEditsOfTheRealRunAndChangesNothing) {
+  std::string before = sha256(ova_);
+  pipeline::Outcome real = pipeline::run(job(), {}, events_, {});
+  ASSERT_EQ(real.exit_status, 0) << real.report.errors[0].message;
+  pipeline::Job rehearsal = job();
+  rehearsal.parsed.manifest.options.dry_run = true;
+  rehearsal.parsed.manifest.output.directory = in("elsewhere").string();
+  pipeline::Outcome dry = pipeline::run(rehearsal, {}, events_, {});
+  ASSERT_EQ(dry.exit_status, 0) << dry.report.errors[0].message;
+  auto edits = [](const pipeline::Outcome& outcome) {
+    for (const auto& stage : outcome.report.stages)
+      if (stage.name == "fix") return stage.result["edits"];
+    return nlohmann::json();
+  };
+  EXPECT_GE(edits(real).size(), 4u);
+  EXPECT_EQ(edits(real).dump(2), edits(dry).dump(2));
+  EXPECT_FALSE(fs::exists(in("elsewhere")));
+  EXPECT_EQ(sha256(ova_), before);
+}
+
+TEST_F(RepairTest, AStopInTheMiddleOfTheRepairLeavesOnlyTheReport) {
+  os::StopSource source;
+  std::thread stopper([&] {
+    while (events_.position(Event::Kind::kStageStarted, "fix") < 0) std::this_thread::sleep_for(5ms);
+    std::this_thread::sleep_for(500ms);
+    source.request_stop();
+  });
+  pipeline::Outcome outcome = pipeline::run(job(), {}, events_, source.token());
+  stopper.join();
+  EXPECT_TRUE(outcome.cancelled);
+  EXPECT_THAT(names_in(output()), ElementsAre("report.json"));
+}
+
+}  // namespace
+}  // namespace hyper2kvm::integration
