@@ -7,6 +7,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace hyper2kvm::contract {
 
@@ -44,8 +45,13 @@ class EventSink {
 // One JSON line without the line break: {"time":...,"event":"progress","stage":"convert",...}; keys that do
 // not apply are left out.
 nlohmann::json to_json(const Event& event);
-// The other direction, for the daemon and the operator. Hostile input: throws os::Error (kInvalid) and bounds
-// every string.
+// The same as text; never throws for what a string holds (what is no UTF-8 is replaced, long text is cut).
+std::string to_line(const Event& event);
+
+inline constexpr std::size_t kMaximumEventBytes = 65536;
+// The other direction, for the daemon and the operator. Hostile input: throws os::Error (kInvalid) for a line
+// longer than kMaximumEventBytes, a string longer than 4096 bytes, a number out of range. Keys it does not
+// know are ignored.
 Event parse_event(std::string_view line);
 
 std::string_view to_string(Severity);

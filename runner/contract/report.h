@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runner/contract/manifest.h"
@@ -57,7 +59,9 @@ void write_report(const Report& report, const std::filesystem::path& path);
 
 // "2026-01-31T23:59:59Z"
 std::string rfc3339(std::chrono::system_clock::time_point time);
-// Seconds since the epoch of an RFC 3339 time; nullopt where it is none.
+// "2026-01-31T23:59:59.123Z"
+std::string rfc3339_milliseconds(std::chrono::system_clock::time_point time);
+// Of an RFC 3339 time with any offset; nullopt where it is none or outside the years 1700-2200.
 std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_view text);
 
 }  // namespace hyper2kvm::contract

@@ -1,0 +1,107 @@
+#include "runner/contract/termination.h"
+
+#include "runner/contract/section.h"
+#include "runner/contract/text.h"
+
+namespace hyper2kvm::contract {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kErrorBytesThatStay = 256;
+constexpr std::size_t kWarningBytes = 256;
+
+std::string dump(const json& object) { return object.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json disk_json(const Artifact& artifact) {
+  return {{"disk_id", artifact.disk_id},
+          {"path", artifact.path.string()},
+          {"format", artifact.format},
+          {"size_bytes", artifact.size_bytes},
+          {"boot_order_hint", artifact.boot_order_hint}};
+}
+
+bool fits(const json& object) { return dump(object).size() <= kTerminationMessageBytes; }
+
+void cut_error(json& object, const std::string& error) {
+  std::size_t limit = error.size();
+  while (!fits(object) && limit > kErrorBytesThatStay) {
+    limit = std::max(kErrorBytesThatStay, limit * 3 / 4);
+    object["error"] = shortened(error, limit);
+  }
+}
+
+}  // namespace
+
+std::string to_termination_message(const Report& report) {
+  json object = {{"version", "1.0"},
+                 {"success", report.success},
+                 {"duration_seconds", report.duration_seconds},
+                 {"manifest_path", printable(report.manifest_path.string(), 512)},
+                 {"source_vm_name", printable(report.source_vm_name, kNameBytes)},
+                 {"total_disks", report.artifacts.size()},
+                 {"total_warnings", report.warnings.size()},
+                 {"disks", json::array()},
+                 {"warnings", json::array()}};
+  std::string error;
+  if (!report.success) {
+    for (const StageResult& stage : report.stages)
+      if (!stage.success) object["failed_stage"] = printable(stage.name, kNameBytes);
+    if (!report.errors.empty()) error = printable(report.errors.front().message, kTerminationMessageBytes);
+    object["error"] = error;
+  }
+  for (const Artifact& artifact : report.artifacts) object["disks"].push_back(disk_json(artifact));
+  cut_error(object, error);
+  while (!fits(object) && !object["disks"].empty()) object["disks"].erase(object["disks"].size() - 1);
+  for (const Notice& warning : report.warnings) {
+    object["warnings"].push_back(printable(warning.message, kWarningBytes));
+    if (fits(object)) continue;
+    object["warnings"].erase(object["warnings"].size() - 1);
+    break;
+  }
+  return dump(object);
+}
+
+TerminationResult parse_termination_message(std::string_view text) {
+  const char* name = "termination message";
+  if (text.size() > kTerminationMessageBytes)
+    throw os::Error(os::ErrorKind::kInvalid, name,
+                    "is longer than " + std::to_string(kTerminationMessageBytes) + " bytes");
+  Reading reading;
+  reading.name = name;
+  Value document;
+  try {
+    document = read_json(text, name);
+  } catch (const os::Error& error) {
+    throw os::Error(os::ErrorKind::kInvalid, error.subject(), error.problem());
+  }
+  Section section(document, "", "", reading);
+  auto count = [](Section& part, const char* key) {
+    return static_cast<std::uint64_t>(part.integer(key, 0, INT64_MAX).value_or(0));
+  };
+  TerminationResult result;
+  section.require("success");
+  result.success = section.boolean("success", false);
+  result.duration_seconds = section.real("duration_seconds").value_or(0);
+  result.failed_stage = section.line("failed_stage");
+  result.error = section.line("error");
+  result.manifest_path = section.line("manifest_path");
+  result.source_vm_name = section.line("source_vm_name");
+  result.total_disks = count(section, "total_disks");
+  result.total_warnings = count(section, "total_warnings");
+  section.each("disks", kTerminationMessageBytes,
+               [&](const Value& item, const std::string& path, const std::string& pattern) {
+                 Section disk(item, path, pattern, reading);
+                 TerminationResult::Disk& read = result.disks.emplace_back();
+                 read.disk_id = disk.line("disk_id");
+                 read.path = disk.line("path");
+                 read.format = disk.line("format");
+                 read.size_bytes = count(disk, "size_bytes");
+                 read.boot_order_hint =
+                     static_cast<int>(disk.integer("boot_order_hint", 0, INT32_MAX).value_or(999));
+               });
+  result.warnings = section.lines("warnings", kTerminationMessageBytes, kLineBytes);
+  return result;
+}
+
+}  // namespace hyper2kvm::contract

@@ -1,0 +1,18 @@
+// Text from a document that somebody else wrote, made safe to show and to measure. Internal to this room and
+// its tests.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace hyper2kvm::contract {
+
+bool is_utf8(std::string_view text);
+// Has a byte below 0x20 or 0x7f.
+bool has_control_character(std::string_view text);
+// At most limit bytes, cut between characters, with "..." at the end where something was cut (limit >= 3).
+std::string shortened(std::string_view text, std::size_t limit);
+// For a message: control characters become spaces, what is no UTF-8 becomes '?', long text is cut.
+std::string printable(std::string_view text, std::size_t limit = 120);
+
+}  // namespace hyper2kvm::contract

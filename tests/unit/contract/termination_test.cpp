@@ -1,0 +1,106 @@
+#include "runner/contract/termination.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runner/os/error.h"
+
+namespace hyper2kvm::contract {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::StartsWith;
+
+Report failed_report(const std::string& message) {
+  Report report;
+  report.manifest_path = "/source/m.json";
+  report.source_vm_name = "web01";
+  report.duration_seconds = 1.5;
+  report.stages.push_back({.name = "verify", .success = true});
+  report.stages.push_back({.name = "convert", .success = false, .error = message});
+  report.errors.push_back({"convert", message, {}});
+  return report;
+}
+
+TEST(TerminationMessage, SaysWhatASuccessMade) {
+  Report report;
+  report.success = true;
+  report.source_vm_name = "web01";
+  report.artifacts.push_back({.path = "/out/disk-0.qcow2",
+                              .disk_id = "disk-0",
+                              .format = "qcow2",
+                              .size_bytes = 7,
+                              .boot_order_hint = 0});
+  report.warnings.push_back({"fix", "no guest agent", {}});
+  TerminationResult result = parse_termination_message(to_termination_message(report));
+  EXPECT_TRUE(result.success);
+  EXPECT_EQ(result.error, "");
+  EXPECT_EQ(result.failed_stage, "");
+  EXPECT_EQ(result.source_vm_name, "web01");
+  ASSERT_EQ(result.disks.size(), 1u);
+  EXPECT_EQ(result.disks[0].disk_id, "disk-0");
+  EXPECT_EQ(result.disks[0].path, "/out/disk-0.qcow2");
+  EXPECT_EQ(result.disks[0].format, "qcow2");
+  EXPECT_EQ(result.disks[0].size_bytes, 7u);
+  EXPECT_EQ(result.disks[0].boot_order_hint, 0);
+  EXPECT_THAT(result.warnings, ElementsAre("no guest agent"));
+}
+
+TEST(TerminationMessage, SaysWhichStageFailedAndWhy) {
+  TerminationResult result = parse_termination_message(to_termination_message(failed_report("disk full.")));
+  EXPECT_FALSE(result.success);
+  EXPECT_EQ(result.failed_stage, "convert");
+  EXPECT_EQ(result.error, "disk full.");
+  EXPECT_EQ(result.manifest_path, "/source/m.json");
+  EXPECT_EQ(result.duration_seconds, 1.5);
+}
+
+TEST(TerminationMessage, IsNeverLongerThanKubernetesKeeps) {
+  Report report = failed_report("First. " + std::string(20'000, 'e'));
+  for (int i = 0; i < 300; ++i) {
+    report.artifacts.push_back(
+        {.path = std::string(200, 'p'), .disk_id = std::to_string(i), .format = "qcow2"});
+    report.warnings.push_back({"fix", std::string(1000, 'w'), {}});
+  }
+  std::string text = to_termination_message(report);
+  EXPECT_LE(text.size(), 4096u);
+  TerminationResult result = parse_termination_message(text);
+  EXPECT_EQ(result.total_disks, 300u);
+  EXPECT_EQ(result.total_warnings, 300u);
+  EXPECT_THAT(result.error, StartsWith("First. eee"));
+  EXPECT_THAT(result.error, EndsWith("..."));
+  EXPECT_GT(result.disks.size(), 0u);
+  EXPECT_LT(result.disks.size(), 300u);
+}
+
+TEST(TerminationMessage, ALongErrorIsCutAfterTheWarningsAreGone) {
+  Report report = failed_report(std::string(3000, 'e'));
+  for (int i = 0; i < 50; ++i) report.warnings.push_back({"fix", std::string(200, 'w'), {}});
+  TerminationResult result = parse_termination_message(to_termination_message(report));
+  EXPECT_EQ(result.error, std::string(3000, 'e'));
+  EXPECT_LT(result.warnings.size(), 50u);
+  EXPECT_EQ(result.total_warnings, 50u);
+}
+
+TEST(TerminationMessage, HoldsTextThatDoublesWhenItIsEscaped) {
+  std::string text = to_termination_message(failed_report(std::string(4000, '"')));
+  EXPECT_LE(text.size(), 4096u);
+  EXPECT_GE(parse_termination_message(text).error.size(), 256u);
+}
+
+TEST(TerminationMessage, WhatIsNoneIsRefused) {
+  for (const std::string& text : {std::string(""), std::string("Killed"), std::string("{}"),
+                                  std::string("[]"), std::string(R"({"success": "yes"})"),
+                                  std::string(R"({"success": true, "disks": 7})"), std::string(5000, ' ')}) {
+    try {
+      parse_termination_message(text);
+      FAIL() << text;
+    } catch (const os::Error& error) {
+      EXPECT_EQ(error.kind(), os::ErrorKind::kInvalid);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hyper2kvm::contract
