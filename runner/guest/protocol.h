@@ -109,5 +109,7 @@ nlohmann::json to_json(const Edit& edit);
 // Progress lines that the agent may send before its answer: {"progress":"mounting disk0p1"}; nullopt where
 // the line is an answer.
 std::optional<std::string> parse_progress(std::string_view line);
+// The agent's side of it; a long text is cut.
+std::string serialize_progress(std::string_view text);
 
 }  // namespace hyper2kvm::guest

@@ -1,10 +1,10 @@
-// The whole of one request: find the guest on these disks, open it, repair it, close it.
+// The agent's one job: take a request, open the guest's disks, look or repair, close them, answer.
 //
-// Called by the agent, once, inside the appliance, as its first process and with all rights there. The agent
-// has mounted /proc, /sys, /dev, and a tmpfs on /run, /tmp and /mnt; its root is read-only. What is mounted
-// and activated here is closed again before the return, also on an error, so that the disks are clean.
+// Called in the appliance by the agent, which is alone there: serve mounts and unmounts in the process's own
+// mount namespace and is not thread-safe. It never throws: what goes wrong is Answer::error.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -13,17 +13,19 @@
 
 namespace hyper2kvm::guest {
 
-// disk_devices: /dev/vda ..., in the manifest's order ("disk0", "disk1" ... in the answer); partitions are
-// found beside them as the kernel names them (/dev/vda1). In Mode::kInspect they may be read-only.
-// progress: one short line for a person, sent at once.
-// load_module: loads a driver and what it depends on ("vfat", "dm-mod", "raid1", "fuse"); nothing happens
-// where it is loaded or built in. Throws os::Error where the appliance has no such module. What the kernel
-// asks for by itself (a file system of mount(2), its character sets, ciphers) need not be asked for here;
-// "raid6_pq" must be, before anything of RAID 6 (md or btrfs) is opened: the appliance then starts once more
-// with a kernel that measured its parity functions, and this call does not return.
-// Errors of the guest are in the answer (success = false and a sentence); throws nothing.
-Answer serve(const Request& request, const std::vector<std::string>& disk_devices,
-             const std::function<void(const std::string&)>& progress,
-             const std::function<void(const std::string&)>& load_module);
+struct Environment {
+  // Block devices in the manifest's order, as "/dev/vda". /dev, /proc and /sys are mounted.
+  std::vector<std::string> disk_devices;
+  // Told what is being done, a few words at a time.
+  std::function<void(const std::string&)> progress;
+  // Loads a module of the appliance's kernel and what it depends on; throws os::Error. Asked for: vfat (and
+  // nls_cp437, nls_ascii, nls_iso8859-1, nls_utf8), dm-mod, dm-crypt, dm-thin-pool, dm-snapshot, dm-mirror,
+  // dm-raid, raid0, raid1, raid10, raid456, fuse, crypto modules (xts, ecb, cbc, sha512_generic, ...).
+  std::function<void(const std::string&)> load_module;
+  // An existing, empty, writable directory; the guest is mounted below it.
+  std::filesystem::path workspace = "/run";
+};
+
+Answer serve(const Request& request, const Environment& environment);
 
 }  // namespace hyper2kvm::guest
