@@ -29,6 +29,7 @@ struct DomainNic {
 
 struct DomainFacts {
   std::string name;  // as the user wants it; domain_name makes it one that libvirt takes
+  std::string uuid;  // empty: libvirt chooses (or the replaced domain's)
   std::uint32_t cpus = 2;
   std::uint64_t memory_bytes = 2ull << 30;                  // rounded up to whole MiB
   contract::Firmware firmware = contract::Firmware::kBios;  // kUnknown is BIOS
@@ -60,9 +61,6 @@ struct HostFacts {
   // Firmware image and NVRAM template for UEFI; empty: firmware='efi' autoselection.
   std::string uefi_loader, uefi_nvram_template;
   bool uefi_loader_secure = false;
-  // Where autoselection finds only firmware that could do Secure Boot: it is then taken without enrolled
-  // keys, which does not enforce it.
-  bool only_secure_firmware = false;
   bool vnc = true;  // false: the emulator was built without it, the machine is headless
 };
 

@@ -15,6 +15,7 @@
 #include "runner/pipeline/convert_and_fix.h"
 #include "runner/pipeline/machine.h"
 #include "runner/pipeline/pipeline.h"
+#include "runner/pipeline/progress_meter.h"
 #include "runner/pipeline/publication.h"
 #include "runner/pipeline/record.h"
 #include "runner/pipeline/together.h"
@@ -61,6 +62,21 @@ std::vector<std::string> validate(const Job& job, const Converted& converted, Re
   return checksums;
 }
 
+struct NobodyListens : contract::EventSink {
+  void emit(const contract::Event&) override {}
+};
+
+// What is known of the machine before its guest was looked at. What there is to warn of is said when it is
+// registered.
+libvirt::DomainFacts machine_before_repair(const contract::Manifest& manifest, const Verified& verified) {
+  std::vector<fs::path> names;
+  for (const auto& disk : verified.disks) names.push_back(disk.final_name);
+  contract::Report unused;
+  NobodyListens nobody;
+  Record silent(unused, nobody);
+  return machine_of(manifest, names, {}, silent);
+}
+
 // From the finished images in the workspace to registered machine. The publication stands only when this
 // returns.
 void publish_and_register(const Job& job, const Verified& verified, const Converted& converted,
@@ -84,12 +100,16 @@ void publish_and_register(const Job& job, const Verified& verified, const Conver
       std::optional<guest::Inspection> inspection;
       if (converted.answer) inspection = converted.answer->inspection;
       libvirt::DomainFacts facts = machine_of(manifest, published, inspection, record);
-      libvirt::Registered registered = libvirt::register_machine(*manifest.libvirt, facts, stop);
+      ProgressMeter meter("register", facts.disks.size(), record.events());
+      libvirt::Registered registered = libvirt::register_machine(
+          *manifest.libvirt, facts, stop, [&](std::size_t disk, std::uint64_t done, std::uint64_t total) {
+            meter.update(disk, done, total);
+          });
       for (const std::string& warning : registered.warnings) record.warning("register", warning);
-      return {{"uri", manifest.libvirt->uri},
-              {"domain", registered.name},
-              {"uuid", registered.uuid},
-              {"started", registered.started}};
+      nlohmann::json disks = nlohmann::json::array();
+      for (const libvirt::DomainDisk& disk : registered.disks) disks.push_back(disk.path.string());
+      return {{"uri", manifest.libvirt->uri},   {"domain", registered.name}, {"uuid", registered.uuid},
+              {"type", registered.domain_type}, {"disks", std::move(disks)}, {"started", registered.started}};
     });
   }
   for (std::size_t i = 0; i < published.size(); ++i) {
@@ -131,7 +151,7 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
   Together tasks(stop);
   if (registers(manifest))
     tasks.start([&](const os::StopToken& inner) {
-      libvirt::check_registration(*manifest.libvirt, machine_name(manifest), inner);
+      libvirt::check_registration(*manifest.libvirt, machine_before_repair(manifest, verified), inner);
     });
   tasks.start([&](const os::StopToken& inner) {
     converted = convert_and_fix(job, settings, verified, workspace.path(), scratch, record, inner);
@@ -188,7 +208,6 @@ Outcome run(const Job& job, const Settings& settings, contract::EventSink& event
     outcome.exit_status = error.exit_status();
     outcome.cancelled = error.kind() == ErrorKind::kCancelled;
     outcome.may_pass = error.may_pass();
-    result.may_pass = outcome.may_pass;
     result.severity = contract::Severity::kError;
     result.message = error.sentence();
     result.stage = stage;

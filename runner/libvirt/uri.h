@@ -1,0 +1,29 @@
+// What a connection URI says about where its libvirt runs. Source: https://libvirt.org/uri.html.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace hyper2kvm::libvirt {
+
+struct ConnectionUri {
+  std::string text;                     // as given
+  std::string driver;                   // "qemu"
+  std::string transport;                // "", unix, ssh, libssh, libssh2, tls, tcp, ext
+  std::string host;                     // empty: this machine
+  std::string path;                     // "/system", "/session", "/embed"
+  std::filesystem::path embedded_root;  // of "/embed"
+
+  bool is_embedded() const { return path == "/embed"; }
+  // The emulator is started on this machine's kernel: no host, and a socket or our own process.
+  bool is_local() const { return host.empty() && (transport.empty() || transport == "unix"); }
+  bool has_parameter(const std::string& name) const;
+};
+
+// Throws os::Error (kInvalid) for what is no URI of the qemu driver.
+ConnectionUri parse_uri(const std::string& text);
+
+// The text with one more query parameter.
+std::string with_parameter(const std::string& text, const std::string& name, const std::string& value);
+
+}  // namespace hyper2kvm::libvirt

@@ -1,0 +1,33 @@
+#include <gtest/gtest.h>
+
+#include "runner/libvirt/volume.h"
+
+namespace hyper2kvm::libvirt {
+namespace {
+
+const DomainDisk kDisk{"/out/disk-0.qcow2", contract::OutputFormat::kQcow2};
+
+TEST(VolumeName, TellsTheMachineAndTheDisk) {
+  EXPECT_EQ(volume_name("web01", kDisk, false, 1), "web01-disk-0.qcow2");
+}
+
+TEST(VolumeName, DoesNotRepeatTheMachine) {
+  EXPECT_EQ(volume_name("web01", {"/out/web01.raw", contract::OutputFormat::kRaw}, false, 1), "web01.raw");
+}
+
+TEST(VolumeName, CountsOn) { EXPECT_EQ(volume_name("web01", kDisk, false, 3), "web01-disk-0-3.qcow2"); }
+
+TEST(VolumeName, OfABlockDeviceHasNoEnding) {
+  EXPECT_EQ(volume_name("web01", {"/out/disk-0.raw", contract::OutputFormat::kRaw}, true, 2),
+            "web01-disk-0-2");
+}
+
+TEST(VolumeName, HasOnlyWhatEveryPoolTakes) {
+  EXPECT_EQ(volume_name("Büro <1>", kDisk, false, 1), "B--ro--1--disk-0.qcow2");
+  EXPECT_EQ(volume_name("-.-x", kDisk, false, 1), "x-disk-0.qcow2");
+  EXPECT_EQ(volume_name("", {"/out/...raw", contract::OutputFormat::kRaw}, true, 1), "disk");
+  EXPECT_LT(volume_name(std::string(500, 'x'), {"/" + std::string(250, 'y')}, false, 999).size(), 240u);
+}
+
+}  // namespace
+}  // namespace hyper2kvm::libvirt
