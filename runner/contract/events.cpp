@@ -43,6 +43,7 @@ nlohmann::json to_json(const Event& event) {
       put_text(object, "output_path", event.output_path);
       put_text(object, "report_path", event.report_path);
       object.update(stage_ended_json(event));
+      if (!event.success) object["may_pass"] = event.may_pass;
       break;
     case Event::Kind::kStageEnded:
       object.update(stage_ended_json(event));
@@ -89,6 +90,7 @@ Event parse_event(std::string_view line) {
   event.message = section.line("message");
   event.success = section.boolean("success", false);
   event.duration_seconds = section.real("duration_seconds").value_or(0);
+  event.may_pass = section.boolean("may_pass", false);
   event.output_path = section.line("output_path");
   event.report_path = section.line("report_path");
   return event;

@@ -30,6 +30,9 @@ struct Event {
   // kStageEnded, kResult
   bool success = false;
   double duration_seconds = 0;
+  // kResult of a failure: the same job may succeed later with nothing changed (a full disk, a lost
+  // connection)
+  bool may_pass = false;
   // kResult: where the boot disk and the report are; empty where there is none
   std::string output_path;
   std::string report_path;

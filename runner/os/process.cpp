@@ -128,6 +128,8 @@ Process Process::start(const ProcessOptions& options) {
   auto add_limit = [&](int resource, std::uint64_t value) {
     if (value != 0) launch.limits.emplace_back(resource, rlimit{value, value});
   };
+  // A core file could hold a guest's secrets.
+  launch.limits.emplace_back(RLIMIT_CORE, rlimit{0, 0});
   add_limit(RLIMIT_AS, options.limit_address_space);
   add_limit(RLIMIT_CPU, options.limit_cpu_seconds);
   add_limit(RLIMIT_FSIZE, options.limit_file_size);
@@ -211,8 +213,13 @@ std::optional<ExitStatus> Process::wait_for(std::chrono::milliseconds time) {
   auto deadline = std::chrono::steady_clock::now() + time;
   while (!status_) {
     siginfo_t info{};
-    int result = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG);
+    int result = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT);
     if (result == 0 && info.si_pid == pid_) {
+      // What it started and left in its group goes with it; while the leader is not reaped the group's number
+      // cannot be another's.
+      ::kill(-pid_, SIGKILL);
+      if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0)
+        throw system_error(errno, "wait for", program_);
       status_ = ExitStatus{info.si_code != CLD_EXITED, info.si_status};
       drain_stderr(0);
       break;

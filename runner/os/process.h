@@ -1,9 +1,10 @@
 // Other programs: started without a shell, with exactly the descriptors they are given, and never left
 // behind.
 //
-// A Process owns its child: destroying it kills the child's whole process group and reaps it. The child dies
-// with us (PR_SET_PDEATHSIG), starts with default signal handling and an empty mask, and inherits no
-// descriptor that is not named. All functions throw os::Error.
+// A Process owns its child: destroying it kills the child's whole process group and reaps it, and when the
+// child ends by itself the rest of its group is killed too. It leaves no core file. The child dies with us
+// (PR_SET_PDEATHSIG), starts with default signal handling and an empty mask, and inherits no descriptor that
+// is not named. All functions throw os::Error.
 #pragma once
 
 #include <sys/types.h>

@@ -84,6 +84,15 @@ TEST(Events, EveryKindIsReadBackAsItWas) {
   }
 }
 
+TEST(Events, AFailureSaysWhetherItMayPass) {
+  Event failure{.kind = Event::Kind::kResult, .message = "The disk is full.", .may_pass = true};
+  EXPECT_TRUE(parse_event(to_line(failure)).may_pass);
+  failure.may_pass = false;
+  EXPECT_FALSE(parse_event(to_line(failure)).may_pass);
+  Event success{.kind = Event::Kind::kResult, .success = true};
+  EXPECT_FALSE(to_json(success).contains("may_pass"));
+}
+
 TEST(Events, ALineIsNeverTooLongAndAlwaysUtf8) {
   Event event{.kind = Event::Kind::kResult,
               .message = "a\xff\n" + std::string(100'000, '"'),

@@ -110,6 +110,20 @@ TEST(Process, AStopRequestKillsItAndItsChildren) {
   EXPECT_EQ(::kill(-group, 0), -1);
 }
 
+TEST(Process, WhatItLeavesRunningEndsWithIt) {
+  Pipe pipe = make_pipe();
+  Process process = Process::start(
+      {.arguments = {"sh", "-c", "sleep 60 & exit 0"}, .descriptors = {{pipe.write_end.get(), 1}}});
+  pipe.write_end.reset();
+  EXPECT_TRUE(process.wait().success());
+  char byte;
+  EXPECT_EQ(::read(pipe.read_end.get(), &byte, 1), 0) << "somebody still holds the other end";
+}
+
+TEST(Process, LeavesNoCoreFile) {
+  EXPECT_EQ(run_program({.arguments = {"sh", "-c", "ulimit -H -c"}}), "0\n");
+}
+
 TEST(Process, ItsSignalIsReported) {
   Process process = Process::start({.arguments = {"sleep", "100"}});
   process.signal(SIGTERM);
