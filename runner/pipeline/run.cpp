@@ -208,6 +208,7 @@ Outcome run(const Job& job, const Settings& settings, contract::EventSink& event
     outcome.exit_status = error.exit_status();
     outcome.cancelled = error.kind() == ErrorKind::kCancelled;
     outcome.may_pass = error.may_pass();
+    result.may_pass = outcome.may_pass;
     result.severity = contract::Severity::kError;
     result.message = error.sentence();
     result.stage = stage;
