@@ -18,12 +18,20 @@ struct ImageLocation {
   std::filesystem::path file;
   std::uint64_t offset = 0;  // bytes from the start of the file
   std::uint64_t length = 0;  // bytes
+  std::string name;          // what messages call it; empty: the file's path
 };
 
 enum class Layout {
   kStreamOptimized,  // VMDK: our own reader, one pass
   kFlat,             // raw, fixed VHD, VMDK flat extents: bytes at known places
   kOther,            // through qemu-storage-daemon
+};
+
+// A run of a kFlat disk: bytes of a file, in disk order.
+struct FlatExtent {
+  std::filesystem::path file;
+  std::uint64_t offset = 0;  // bytes
+  std::uint64_t length = 0;  // bytes
 };
 
 struct SourceImage {
@@ -33,6 +41,7 @@ struct SourceImage {
   std::uint64_t virtual_size = 0;  // bytes
   // Every file that belongs to it (extents, a backing chain), location.file first.
   std::vector<std::filesystem::path> files;
+  std::vector<FlatExtent> extents;  // kFlat only
   // JSON for qemu-storage-daemon's --blockdev, in order, read-only; the last one's node-name is node_name.
   std::vector<std::string> blockdevs;
   std::string node_name;

@@ -1,0 +1,33 @@
+// A disk that is read by its blocks: where data may be, and what they are.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "runner/image/source.h"
+#include "runner/os/file.h"
+
+namespace hyper2kvm::image {
+
+class BlockSource {
+ public:
+  virtual ~BlockSource() = default;
+  // The next range at or after offset that may hold something else than zeroes; length 0 when there is none.
+  // By one thread.
+  virtual os::File::Range next_data(std::uint64_t offset) = 0;
+  // All of it. Different readers (0 to readers-1) may read at the same time.
+  virtual void read(unsigned reader, std::uint64_t offset, std::span<std::byte> bytes) = 0;
+  // Makes reads that are under way fail soon. Any thread.
+  virtual void abort() noexcept {}
+};
+
+// Layout::kFlat: from the files at once.
+std::unique_ptr<BlockSource> open_flat_source(const SourceImage& source);
+// Any layout: a qemu-storage-daemon of its own, with one NBD connection a reader over a unix socket in
+// scratch. It is gone when this is destroyed.
+std::unique_ptr<BlockSource> open_nbd_source(const SourceImage& source, unsigned readers,
+                                             const std::filesystem::path& scratch);
+
+}  // namespace hyper2kvm::image

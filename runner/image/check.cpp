@@ -1,0 +1,115 @@
+// Reading a finished image back.
+#include <chrono>
+
+#include "runner/image/byte_order.h"
+#include "runner/image/chunk.h"
+#include "runner/image/conversion.h"
+#include "runner/image/digest.h"
+#include "runner/image/edge.h"
+#include "runner/image/located_file.h"
+#include "runner/image/qcow2_header.h"
+#include "runner/os/process.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+constexpr std::size_t kHashChunk = 1u << 20;
+
+[[noreturn]] void damaged(const std::string& name, const std::string& problem) {
+  throw os::Error(os::ErrorKind::kInvalid, name, problem,
+                  "The image that was written is damaged: convert the disk again.");
+}
+
+// The format is said, the image has no backing file: qemu-img opens nothing but the file itself.
+void run_qemu_img_check(const std::filesystem::path& path, const char* format, const os::StopToken& stop) {
+  os::ProcessOptions options;
+  options.arguments = {"qemu-img", "check", "-q", "-f", format, "--output=json", path.string()};
+  os::Process process = os::Process::start(options);
+  os::ExitStatus status = process.wait(stop);
+  if (status.success()) return;
+  std::string said = process.stderr_tail();
+  if (said.size() > 400) said = said.substr(0, 400);
+  while (!said.empty() && (said.back() == '\n' || said.back() == '.')) said.pop_back();
+  // 2: corrupt, 3: leaked clusters only. Ours has neither.
+  if (!status.signalled && (status.code == 2 || status.code == 3))
+    damaged(path.string(), status.code == 2 ? "qemu-img check found errors in it"
+                                            : "qemu-img check found leaked clusters in it");
+  throw os::Error(os::ErrorKind::kSystem, path.string(),
+                  "qemu-img check " + status.description() + (said.empty() ? "" : ": " + said));
+}
+
+std::uint64_t virtual_size_of(const LocatedFile& file, contract::OutputFormat format) {
+  switch (format) {
+    case contract::OutputFormat::kRaw:
+      return file.length();
+    case contract::OutputFormat::kQcow2: {
+      std::vector<std::byte> window(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length()));
+      file.read_exactly_at(0, window);
+      Qcow2Header header = parse_qcow2_header(window, file.length(), file.name());
+      if (!header.backing_file.empty() || header.has_data_file)
+        damaged(file.name(), "the image refers to another file");
+      return header.virtual_size;
+    }
+    case contract::OutputFormat::kVdi: {
+      std::vector<std::byte> header(512);
+      file.read_exactly_at(0, header);
+      return load_little<std::uint64_t>(header, 368);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+CheckResult check_image(const std::filesystem::path& path, contract::OutputFormat format,
+                        std::uint64_t virtual_size, const os::StopToken& stop) {
+  return at_edge(path.string(), [&] {
+    os::File opened = os::File::open(path, os::File::Mode::kRead);
+    ImageLocation location{path, 0, opened.size(), {}};
+    LocatedFile file(location);
+    std::uint64_t expected = virtual_size;
+    if (format == contract::OutputFormat::kVdi) expected = round_up<std::uint64_t>(virtual_size, 512);
+    std::uint64_t found = virtual_size_of(file, format);
+    // A block device may be larger than the disk that was written to it.
+    bool right = found == expected || (format == contract::OutputFormat::kRaw && found > expected &&
+                                       std::filesystem::is_block_file(path));
+    if (!right)
+      damaged(path.string(), "the image holds a disk of " + std::to_string(found) + " bytes instead of " +
+                                 std::to_string(expected));
+    CheckResult result;
+    if (format == contract::OutputFormat::kRaw) {
+      result.checker = "size and readability";
+    } else {
+      run_qemu_img_check(path, format == contract::OutputFormat::kQcow2 ? "qcow2" : "vdi", stop);
+      result.checker = "qemu-img check";
+    }
+    location.length = std::min<std::uint64_t>(
+        location.length, format == contract::OutputFormat::kRaw ? virtual_size : location.length);
+    result.sha256 = sha256_of(location, {}, stop);
+    return result;
+  });
+}
+
+std::string sha256_of(const ImageLocation& location, const std::function<void(std::uint64_t)>& progress,
+                      const os::StopToken& stop) {
+  return at_edge(display_name(location), [&] {
+    LocatedFile file(location);
+    file.expect_sequential_reads();
+    ChunkPool pool(4, 0, kHashChunk);
+    HashThread hash;
+    auto wait = [&] { stop.throw_if_stopped(); };
+    for (std::uint64_t offset = 0; offset < file.length();) {
+      stop.throw_if_stopped();
+      std::shared_ptr<Chunk> chunk = pool.take(wait);
+      chunk->fresh = chunk->memory.span().first(
+          static_cast<std::size_t>(std::min<std::uint64_t>(kHashChunk, file.length() - offset)));
+      file.read_exactly_at(offset, chunk->fresh);
+      offset += chunk->fresh.size();
+      hash.add(std::move(chunk));
+      if (progress) progress(offset);
+    }
+    return hash.finish(wait);
+  });
+}
+
+}  // namespace hyper2kvm::image

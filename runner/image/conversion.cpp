@@ -1,0 +1,89 @@
+#include "runner/image/conversion.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "runner/image/conversion_base.h"
+#include "runner/image/edge.h"
+#include "runner/image/located_file.h"
+#include "runner/image/overlay.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+// More threads than this find no more work on one disk and only cost memory.
+constexpr unsigned kMostThreads = 16;
+
+std::unique_ptr<Target> create_target(const SourceImage& source, const std::filesystem::path& path,
+                                      const ConversionOptions& options) {
+  switch (options.format) {
+    case contract::OutputFormat::kQcow2:
+      return create_qcow2_target(path, source.virtual_size);
+    case contract::OutputFormat::kRaw:
+      return create_raw_target(path, source.virtual_size);
+    case contract::OutputFormat::kVdi:
+      return create_vdi_target(path, source.virtual_size);
+  }
+  throw os::Error(os::ErrorKind::kInternal, path.string(), "an output format that does not exist");
+}
+
+}  // namespace
+
+ConversionBase::ConversionBase(const SourceImage& source, const std::filesystem::path& target,
+                               const ConversionOptions& options)
+    : source_(source),
+      options_(options),
+      name_(display_name(source.location)),
+      target_name_(target.string()),
+      target_(create_target(source, target, options)) {
+  result_.virtual_size = source.virtual_size;
+  result_.compressed = writes_compressed();
+}
+
+unsigned ConversionBase::threads() const {
+  unsigned wanted = options_.threads != 0 ? options_.threads : std::thread::hardware_concurrency();
+  return std::clamp(wanted, 1u, kMostThreads);
+}
+
+bool ConversionBase::writes_compressed() const {
+  return options_.compress && options_.format == contract::OutputFormat::kQcow2;
+}
+
+void ConversionBase::copy(const Progress& progress, const os::StopToken& stop) {
+  at_edge(name_, [&] {
+    copy_disk(progress, stop);
+    if (options_.expected_sha256 && result_.source_sha256 != *options_.expected_sha256)
+      throw os::Error(
+          os::ErrorKind::kInvalid, name_,
+          "its SHA-256 is " + result_.source_sha256 + ", and " + *options_.expected_sha256 + " was promised",
+          "The file was changed or damaged on its way: export or copy it again.");
+  });
+}
+
+void ConversionBase::apply_overlay(const std::filesystem::path& overlay, const os::StopToken& stop) {
+  at_edge(target_name_, [&] {
+    OverlayReader reader(overlay);
+    if (reader.virtual_size() != source_.virtual_size)
+      throw os::Error(os::ErrorKind::kInternal, overlay.string(),
+                      "the overlay's size is not the disk's: " + std::to_string(reader.virtual_size()) +
+                          " and " + std::to_string(source_.virtual_size));
+    result_.overlay_bytes += reader.apply_to(*target_, stop);
+  });
+}
+
+ConversionResult ConversionBase::finish() {
+  return at_edge(target_name_, [&] {
+    result_.file_size = target_->finish();
+    return result_;
+  });
+}
+
+std::unique_ptr<Conversion> Conversion::create(const SourceImage& source, const std::filesystem::path& target,
+                                               const ConversionOptions& options) {
+  return at_edge(target.string(), [&] {
+    if (source.layout == Layout::kStreamOptimized) return create_stream_conversion(source, target, options);
+    return create_block_conversion(source, target, options);
+  });
+}
+
+}  // namespace hyper2kvm::image

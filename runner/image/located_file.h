@@ -1,0 +1,40 @@
+// An image inside a file: opened once, read at offsets that count from the image's own first byte, never past
+// its last.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "runner/image/source.h"
+#include "runner/os/file.h"
+
+namespace hyper2kvm::image {
+
+// What messages call an image: its name inside an OVA, or its path.
+std::string display_name(const ImageLocation& location);
+
+// Reads may come from several threads at once.
+class LocatedFile {
+ public:
+  // Throws os::Error (kInvalid) where the location is not inside the file.
+  explicit LocatedFile(const ImageLocation& location);
+  std::uint64_t length() const { return length_; }
+  const std::string& name() const { return name_; }
+  // All of it, or an Error that calls the image truncated.
+  void read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) const;
+  // The next range at or after offset that may hold something else than zeroes; length 0 when there is none.
+  os::File::Range next_data(std::uint64_t offset) const;
+  int fd() const { return file_.fd(); }
+  // Where the image begins in its file.
+  std::uint64_t base() const { return base_; }
+  // Tells the kernel to read ahead, where it listens.
+  void expect_sequential_reads() const;
+
+ private:
+  os::File file_;
+  std::string name_;
+  std::uint64_t base_ = 0;
+  std::uint64_t length_ = 0;
+};
+
+}  // namespace hyper2kvm::image

@@ -1,0 +1,128 @@
+#include "runner/image/qcow2_source.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "runner/image/block_graph.h"
+#include "runner/image/located_file.h"
+#include "runner/image/qcow2_header.h"
+#include "runner/os/error.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+constexpr std::size_t kLongestChain = 32;
+
+[[noreturn]] void refuse(const std::string& name, const std::string& problem, const std::string& advice) {
+  throw os::Error(os::ErrorKind::kInvalid, name, problem, advice);
+}
+
+// Only plain names of files beside the image are followed: no directory, no protocol, no json: name, no link.
+std::filesystem::path resolve_beside(const std::filesystem::path& image, const std::string& written,
+                                     const std::string& name, const char* what) {
+  bool plain = !written.empty() && written != "." && written != ".." &&
+               std::all_of(written.begin(), written.end(), [](unsigned char character) {
+                 return character >= 0x20 && character != '/' && character != ':';
+               });
+  if (!plain)
+    refuse(name,
+           std::string("refers to the ") + what + " \"" + written.substr(0, 200) +
+               "\", which is no plain file name",
+           "Put the files beside each other, or flatten the image with qemu-img convert.");
+  std::filesystem::path path = image.parent_path() / written;
+  if (std::filesystem::is_symlink(std::filesystem::symlink_status(path)))
+    refuse(name, std::string("refers to the ") + what + " \"" + written + "\", which is a symbolic link",
+           "Put the file itself beside the image.");
+  return path;
+}
+
+// What one image of the chain is, and the file that it refers to.
+struct Link {
+  ImageLocation location;
+  bool is_raw = false;
+  Qcow2Header header;
+};
+
+Link open_link(const ImageLocation& location, bool is_raw) {
+  LocatedFile file(location);
+  Link link{location, is_raw, {}};
+  if (is_raw) return link;
+  std::vector<std::byte> window(
+      static_cast<std::size_t>(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length())));
+  file.read_exactly_at(0, window);
+  link.header = parse_qcow2_header(window, file.length(), file.name());
+  return link;
+}
+
+std::optional<Link> open_backing(const Link& link) {
+  if (link.is_raw || link.header.backing_file.empty()) return std::nullopt;
+  const std::string name = display_name(link.location);
+  if (link.location.offset != 0)
+    refuse(name, "refers to a backing file, and lies in an archive", "Unpack the archive first.");
+  const std::string& format = link.header.backing_format;
+  if (format != "qcow2" && format != "raw")
+    refuse(name,
+           "refers to the backing file \"" + link.header.backing_file.substr(0, 200) +
+               (format.empty() ? "\" without saying its format"
+                               : "\" of the format \"" + format.substr(0, 40) + "\""),
+           "Flatten the image with qemu-img convert.");
+  std::filesystem::path path =
+      resolve_beside(link.location.file, link.header.backing_file, name, "backing file");
+  std::uint64_t length = os::File::open(path, os::File::Mode::kRead).size();
+  return open_link(ImageLocation{path, 0, length, {}}, format == "raw");
+}
+
+}  // namespace
+
+SourceImage open_qcow2(const ImageLocation& location, const std::string& name_prefix) {
+  std::vector<Link> chain;
+  for (std::optional<Link> link = open_link(location, false); link; link = open_backing(chain.back())) {
+    for (const Link& earlier : chain)
+      if (os::same_file(earlier.location.file, link->location.file))
+        refuse(display_name(location),
+               "has a chain of backing files that leads back to " + link->location.file.string(),
+               "The image is damaged: export or copy it again.");
+    if (chain.size() == kLongestChain)
+      refuse(display_name(location),
+             "has a chain of more than " + std::to_string(kLongestChain) + " backing files",
+             "Flatten the image with qemu-img convert.");
+    chain.push_back(std::move(*link));
+  }
+  SourceImage source;
+  source.location = location;
+  source.format = contract::SourceFormat::kQcow2;
+  source.layout = Layout::kOther;
+  source.virtual_size = chain.front().header.virtual_size;
+  if (source.virtual_size == 0)
+    refuse(display_name(location), "holds a disk of size 0", "Export the machine again.");
+  BlockGraph graph(name_prefix);
+  std::string below;
+  for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
+    std::string file = graph.add_file(link->location, link->location.offset == 0);
+    nlohmann::json more = nlohmann::json::object();
+    if (link->is_raw) {
+      below = file;
+      continue;
+    }
+    // Without this qemu would open what the header names.
+    more["backing"] = below.empty() ? nlohmann::json(nullptr) : nlohmann::json(below);
+    if (link->header.has_data_file) {
+      const std::string name = display_name(link->location);
+      if (link->location.offset != 0)
+        refuse(name, "keeps its data in another file, and lies in an archive", "Unpack the archive first.");
+      std::filesystem::path path =
+          resolve_beside(link->location.file, link->header.data_file, name, "data file");
+      std::uint64_t length = os::File::open(path, os::File::Mode::kRead).size();
+      more["data-file"] = graph.add_file(ImageLocation{path, 0, length, {}}, true);
+      source.files.push_back(path);
+    }
+    below = graph.add_format("qcow2", file, more);
+  }
+  for (auto link = chain.rbegin(); link != chain.rend(); ++link) source.files.push_back(link->location.file);
+  std::reverse(source.files.begin(), source.files.end());
+  graph.finish(source);
+  return source;
+}
+
+}  // namespace hyper2kvm::image

@@ -1,0 +1,72 @@
+#include "runner/image/target_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+
+#include "runner/image/target.h"
+#include "runner/os/error.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+// Smaller writes are cheaper through the page cache.
+constexpr std::size_t kSmallestDirectWrite = 64 * 1024;
+
+bool is_aligned(std::uint64_t value) { return value % AlignedBuffer::kAlignment == 0; }
+
+}  // namespace
+
+AlignedBuffer::AlignedBuffer(std::size_t size) : size_(size) {
+  data_.reset(static_cast<std::byte*>(
+      std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment)));
+  if (!data_) throw std::bad_alloc();
+}
+
+void AlignedBuffer::Free::operator()(std::byte* memory) const { std::free(memory); }
+
+TargetFile::TargetFile(const std::filesystem::path& path) {
+  struct stat status;
+  block_device_ = ::stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode);
+  buffered_ = os::File::open(path, block_device_ ? os::File::Mode::kReadWrite : os::File::Mode::kCreate);
+  os::File direct = os::File::open(path, os::File::Mode::kReadWrite);
+  int flags = ::fcntl(direct.fd(), F_GETFL);
+  if (flags >= 0 && ::fcntl(direct.fd(), F_SETFL, flags | O_DIRECT) == 0) direct_ = std::move(direct);
+}
+
+void TargetFile::write(std::span<const Placed> placed) {
+  for (std::size_t first = 0; first < placed.size();) {
+    std::uint64_t offset = placed[first].file_offset;
+    std::span<const std::byte> run = placed[first].bytes;
+    std::size_t next = first + 1;
+    while (next < placed.size() && placed[next].file_offset == offset + run.size() &&
+           placed[next].bytes.data() == run.data() + run.size()) {
+      run = {run.data(), run.size() + placed[next].bytes.size()};
+      ++next;
+    }
+    write_at(offset, run);
+    first = next;
+  }
+}
+
+void TargetFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  bool direct = direct_ && bytes.size() >= kSmallestDirectWrite && is_aligned(offset) &&
+                is_aligned(bytes.size()) && is_aligned(reinterpret_cast<std::uintptr_t>(bytes.data()));
+  (direct ? direct_ : buffered_).write_at(offset, bytes);
+}
+
+std::uint64_t TargetFile::finish() {
+  buffered_.sync();
+  struct stat status;
+  if (::fstat(buffered_.fd(), &status) != 0)
+    throw os::system_error(errno, "look at", buffered_.path().string());
+  direct_.close();
+  std::uint64_t bytes = block_device_ ? buffered_.size() : static_cast<std::uint64_t>(status.st_blocks) * 512;
+  buffered_.close();
+  return bytes;
+}
+
+}  // namespace hyper2kvm::image

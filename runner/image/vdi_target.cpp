@@ -1,0 +1,134 @@
+// VDI, dynamic: blocks of 1 MiB in the order in which they are first written; a piece is a part of its block,
+// the rest of the block stays a hole of the file.
+//
+// Source: VirtualBox's VDICore.h as QEMU's block/vdi.c documents it: header of 512 bytes, block map of 32-bit
+// numbers, blocks. All numbers are little endian.
+#include <algorithm>
+#include <array>
+#include <random>
+
+#include "runner/image/byte_order.h"
+#include "runner/image/deflate.h"
+#include "runner/image/target.h"
+#include "runner/os/error.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+constexpr std::uint64_t kBlockSize = 1u << 20;
+constexpr std::uint32_t kUnallocated = 0xffffffff;
+constexpr std::uint64_t kMostBlocks = 0x3fffffff;
+constexpr std::size_t kHeaderSize = 512;
+
+class VdiTarget : public Target {
+ public:
+  VdiTarget(const std::filesystem::path& path, std::uint64_t virtual_size)
+      : Target(path, virtual_size),
+        map_(static_cast<std::size_t>(divide_up(virtual_size, kBlockSize)), kUnallocated),
+        data_offset_(round_up<std::uint64_t>(kHeaderSize + map_.size() * 4, kBlockSize)) {}
+
+  void place(std::span<const Piece> pieces, std::vector<Placed>& placed) override {
+    for (const Piece& piece : pieces) {
+      if (piece.encoding != Piece::Encoding::kPlain)
+        throw os::Error(os::ErrorKind::kInternal, file_.path().string(),
+                        "compressed data were meant for a VDI image");
+      if (piece.guest_offset >= virtual_size_)
+        throw os::Error(os::ErrorKind::kInvalid, file_.path().string(), "data past the end of the disk");
+      for_each_block(piece.guest_offset, piece.bytes.size(),
+                     [&](std::uint64_t block, std::uint64_t in_block, std::size_t done, std::size_t part) {
+                       if (map_[block] == kUnallocated) map_[block] = allocated_++;
+                       placed.push_back(Placed{place_of(block) + in_block, piece.bytes.subspan(done, part)});
+                     });
+    }
+  }
+
+  void overwrite(std::uint64_t guest_offset, std::span<const std::byte> bytes) override {
+    if (is_zero(bytes)) {
+      zero(guest_offset, bytes.size());
+      return;
+    }
+    std::vector<Placed> placed;
+    Piece piece{guest_offset, Piece::Encoding::kPlain, bytes};
+    place(std::span(&piece, 1), placed);
+    write(placed);
+  }
+
+  void zero(std::uint64_t guest_offset, std::uint64_t length) override {
+    if (guest_offset >= virtual_size_) return;
+    length = std::min(length, virtual_size_ - guest_offset);
+    for_each_block(guest_offset, length,
+                   [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t, std::uint64_t part) {
+                     if (map_[block] == kUnallocated) return;
+                     std::uint64_t at = place_of(block) + in_block;
+                     std::uint64_t end = file_.size();
+                     if (at < end) file_.zero_at(at, std::min(part, end - at));
+                   });
+  }
+
+  std::uint64_t finish() override {
+    std::vector<std::byte> map(round_up<std::size_t>(map_.size() * 4, kSector));
+    for (std::size_t i = 0; i < map_.size(); ++i) store_little(std::span(map), i * 4, map_[i]);
+    file_.write_at(kHeaderSize, map);
+    file_.truncate(data_offset_ + allocated_ * kBlockSize);
+    write_header();
+    return file_.finish();
+  }
+
+ private:
+  static constexpr std::size_t kSector = 512;
+
+  template <typename Visit>
+  static void for_each_block(std::uint64_t guest_offset, std::uint64_t length, Visit visit) {
+    for (std::uint64_t done = 0; done < length;) {
+      std::uint64_t in_block = (guest_offset + done) % kBlockSize;
+      std::uint64_t part = std::min(kBlockSize - in_block, length - done);
+      visit((guest_offset + done) / kBlockSize, in_block, done, part);
+      done += part;
+    }
+  }
+
+  std::uint64_t place_of(std::uint64_t block) const {
+    return data_offset_ + std::uint64_t{map_[block]} * kBlockSize;
+  }
+
+  void write_header() {
+    std::array<std::byte, kHeaderSize> header{};
+    constexpr std::string_view kText = "<<< Oracle VM VirtualBox Disk Image >>>\n";
+    std::memcpy(header.data(), kText.data(), kText.size());
+    store_little<std::uint32_t>(header, 64, 0xbeda107f);
+    store_little<std::uint32_t>(header, 68, 0x00010001);
+    store_little<std::uint32_t>(header, 72, 0x190);  // size of the header's own part
+    store_little<std::uint32_t>(header, 76, 1);      // dynamic
+    store_little<std::uint32_t>(header, 340, kHeaderSize);
+    store_little<std::uint32_t>(header, 344, static_cast<std::uint32_t>(data_offset_));
+    store_little<std::uint32_t>(header, 360, kSector);
+    store_little<std::uint64_t>(header, 368, round_up<std::uint64_t>(virtual_size_, kSector));
+    store_little<std::uint32_t>(header, 376, kBlockSize);
+    store_little<std::uint32_t>(header, 384, static_cast<std::uint32_t>(map_.size()));
+    store_little<std::uint32_t>(header, 388, allocated_);
+    // Two random UUIDs (version 4): of the image and of its last snapshot. No parent.
+    std::random_device random;
+    for (std::size_t at = 392; at < 424; at += 4) store_little<std::uint32_t>(header, at, random());
+    for (std::size_t uuid : {std::size_t{392}, std::size_t{408}}) {
+      header[uuid + 7] = (header[uuid + 7] & std::byte{0x0f}) | std::byte{0x40};
+      header[uuid + 8] = (header[uuid + 8] & std::byte{0x3f}) | std::byte{0x80};
+    }
+    file_.write_at(0, header);
+  }
+
+  std::vector<std::uint32_t> map_;
+  const std::uint64_t data_offset_;
+  std::uint32_t allocated_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Target> create_vdi_target(const std::filesystem::path& path, std::uint64_t virtual_size) {
+  if (virtual_size / kBlockSize >= kMostBlocks)
+    throw os::Error(os::ErrorKind::kInvalid, path.string(),
+                    "a VDI cannot hold a disk of " + std::to_string(virtual_size) + " bytes",
+                    "Choose qcow2 or raw as the output format.");
+  return std::make_unique<VdiTarget>(path, virtual_size);
+}
+
+}  // namespace hyper2kvm::image

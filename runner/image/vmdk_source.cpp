@@ -1,0 +1,163 @@
+#include "runner/image/vmdk_source.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "runner/image/block_graph.h"
+#include "runner/image/grain_stream.h"
+#include "runner/image/located_file.h"
+#include "runner/image/vmdk_header.h"
+#include "runner/os/error.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+[[noreturn]] void refuse(const std::string& name, const std::string& problem, const std::string& advice) {
+  throw os::Error(os::ErrorKind::kInvalid, name, problem, advice);
+}
+
+void refuse_parent(const VmdkDescriptor& descriptor, const std::string& name) {
+  if (!descriptor.has_parent) return;
+  std::string parent =
+      descriptor.parent_name.empty() ? "another disk" : descriptor.parent_name.substr(0, 200);
+  refuse(name, "is the difference to " + parent + ", not a whole disk",
+         "Consolidate the machine's snapshots and export it again.");
+}
+
+// Extents lie beside their descriptor and have plain names.
+std::filesystem::path resolve_extent(const ImageLocation& descriptor, const std::string& extent) {
+  const std::string name = display_name(descriptor);
+  bool plain = !extent.empty() && extent != "." && extent != ".." &&
+               std::all_of(extent.begin(), extent.end(), [](unsigned char character) {
+                 return character >= 0x20 && character != '/' && character != '\\' && character != ':';
+               });
+  if (!plain)
+    refuse(name, "refers to the extent \"" + extent.substr(0, 200) + "\", which is no plain file name",
+           "Extents must lie beside the descriptor under plain names.");
+  std::filesystem::path path = descriptor.file.parent_path() / extent;
+  // A symbolic link would lead out of the directory again.
+  if (std::filesystem::is_symlink(std::filesystem::symlink_status(path)))
+    refuse(name, "refers to the extent \"" + extent + "\", which is a symbolic link",
+           "Put the extent itself beside the descriptor.");
+  return path;
+}
+
+std::uint64_t length_of(const std::filesystem::path& path) {
+  return os::File::open(path, os::File::Mode::kRead).size();
+}
+
+void check_flat_extent(const DescriptorExtent& extent, const std::filesystem::path& path) {
+  std::uint64_t length = length_of(path);
+  std::uint64_t begin = extent.offset * kSectorSize;
+  if (begin > length || extent.sectors * kSectorSize > length - begin)
+    refuse(path.string(),
+           "ends too early: its descriptor says that it has " + std::to_string(extent.sectors) +
+               " sectors at sector " + std::to_string(extent.offset),
+           "The file is truncated: export or copy it again.");
+}
+
+void check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::path& path) {
+  LocatedFile file(ImageLocation{path, 0, length_of(path), {}});
+  StreamLayout layout = read_stream_layout(
+      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
+      file.length(), file.name());
+  if (layout.header.capacity != extent.sectors)
+    refuse(path.string(),
+           "has " + std::to_string(layout.header.capacity) + " sectors, and its descriptor says " +
+               std::to_string(extent.sectors),
+           "The export is damaged: export the machine again.");
+}
+
+SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& file,
+                            const std::string& name_prefix) {
+  if (file.length() > kLargestDescriptor)
+    refuse(file.name(),
+           "has a descriptor of " + std::to_string(file.length()) + " bytes, which is too large to be one",
+           "Export the machine again.");
+  std::string text(static_cast<std::size_t>(file.length()), '\0');
+  file.read_exactly_at(0, std::as_writable_bytes(std::span(text.data(), text.size())));
+  VmdkDescriptor descriptor = parse_vmdk_descriptor(text, file.name());
+  refuse_parent(descriptor, file.name());
+  if (descriptor.extents.empty())
+    refuse(file.name(), "lists no extents", "The export is damaged: export the machine again.");
+
+  SourceImage source;
+  source.location = location;
+  source.format = contract::SourceFormat::kVmdk;
+  source.virtual_size = descriptor.capacity() * kSectorSize;
+  source.files.push_back(location.file);
+  bool all_flat = true;
+  for (const DescriptorExtent& extent : descriptor.extents) {
+    const bool flat = extent.type == "FLAT" || extent.type == "VMFS";
+    if (!flat && extent.type != "SPARSE")
+      refuse(file.name(),
+             "has an extent of the kind " + extent.type.substr(0, 40) + ", which is not supported",
+             "Export the machine as an OVA, or convert the disk with the tools of VMware first.");
+    if (location.offset != 0)
+      refuse(file.name(), "consists of several files, and lies in an archive", "Unpack the archive first.");
+    std::filesystem::path path = resolve_extent(location, extent.file_name);
+    if (flat)
+      check_flat_extent(extent, path);
+    else
+      check_sparse_extent(extent, path);
+    all_flat = all_flat && flat;
+    source.files.push_back(path);
+    source.extents.push_back(FlatExtent{path, extent.offset * kSectorSize, extent.sectors * kSectorSize});
+  }
+  if (source.virtual_size == 0)
+    refuse(file.name(), "describes a disk of size 0", "The export is damaged: export the machine again.");
+  source.layout = all_flat ? Layout::kFlat : Layout::kOther;
+  if (!all_flat) source.extents.clear();
+
+  BlockGraph graph(name_prefix);
+  if (all_flat && source.extents.size() == 1) {
+    const FlatExtent& only = source.extents[0];
+    graph.add_file(ImageLocation{only.file, only.offset, only.length, {}}, false);
+  } else {
+    graph.add_format("vmdk", graph.add_file(location, true));
+  }
+  graph.finish(source);
+  return source;
+}
+
+void check_embedded_descriptor(const LocatedFile& file, const SparseHeader& header) {
+  const std::uint64_t sectors = file.length() / kSectorSize;
+  if (header.descriptor_offset == 0 || header.descriptor_size == 0) return;
+  if (header.descriptor_offset > sectors || header.descriptor_size > sectors - header.descriptor_offset)
+    refuse(file.name(), "has its descriptor past the end of the file",
+           "The export is damaged: export the machine again.");
+  std::string text(static_cast<std::size_t>(header.descriptor_size * kSectorSize), '\0');
+  file.read_exactly_at(header.descriptor_offset * kSectorSize,
+                       std::as_writable_bytes(std::span(text.data(), text.size())));
+  refuse_parent(parse_vmdk_descriptor(text, file.name()), file.name());
+}
+
+}  // namespace
+
+SourceImage open_vmdk(const ImageLocation& location, const std::string& name_prefix) {
+  LocatedFile file(location);
+  std::vector<std::byte> head(static_cast<std::size_t>(std::min<std::uint64_t>(1024, file.length())));
+  file.read_exactly_at(0, head);
+  if (has_descriptor_magic(head)) return open_descriptor(location, file, name_prefix);
+  if (!has_sparse_magic(head))
+    refuse(file.name(), "is no VMDK: it begins with neither a VMDK header nor a descriptor",
+           "If it is a disk's plain data (a -flat.vmdk), name its descriptor instead, or give its format as "
+           "raw.");
+
+  StreamLayout layout = read_stream_layout(
+      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
+      file.length(), file.name());
+  check_embedded_descriptor(file, layout.header);
+  SourceImage source;
+  source.location = location;
+  source.format = contract::SourceFormat::kVmdk;
+  source.layout = layout.header.is_stream_optimized() ? Layout::kStreamOptimized : Layout::kOther;
+  source.virtual_size = layout.header.capacity * kSectorSize;
+  source.files.push_back(location.file);
+  BlockGraph graph(name_prefix);
+  graph.add_format("vmdk", graph.add_file(location, location.offset == 0));
+  graph.finish(source);
+  return source;
+}
+
+}  // namespace hyper2kvm::image
