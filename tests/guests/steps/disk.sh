@@ -43,6 +43,27 @@ put_grub_bios() {
   rm "$core"
 }
 
+# put_esp_with_grub DISK SECTOR SECTORS TREE UUID PARTITION: an EFI system partition whose GRUB goes on with the grub.cfg of
+# the root file system, which has that UUID and is PARTITION in GRUB's words.
+put_esp_with_grub() {
+  local esp="$work/esp" program="$work/grubx64.efi"
+  cat >"$work/grub.cfg" <<CFG
+search.fs_uuid $5 root $6
+set prefix=(\$root)'/boot/grub'
+configfile \$prefix/grub.cfg
+CFG
+  grub-mkimage -d "$4/usr/lib/grub/x86_64-efi" -O x86_64-efi -p /EFI/debian -o "$program" part_gpt part_msdos fat ext2 \
+    normal configfile search search_fs_uuid
+  truncate -s "$(($3 * 512))" "$esp"
+  mkfs.vfat -F 32 "$esp"
+  mmd -i "$esp" ::/EFI ::/EFI/debian ::/EFI/BOOT
+  mcopy -i "$esp" "$program" ::/EFI/debian/grubx64.efi
+  mcopy -i "$esp" "$program" ::/EFI/BOOT/BOOTX64.EFI
+  mcopy -i "$esp" "$work/grub.cfg" ::/EFI/debian/grub.cfg
+  put_file "$1" "$2" "$esp"
+  rm "$esp" "$program" "$work/grub.cfg"
+}
+
 # put_grub_modules TREE PLATFORM: what GRUB loads from the root file system.
 put_grub_modules() {
   mkdir -p "$1/boot/grub/$2"
