@@ -111,15 +111,37 @@ virConnectPtr open_bounded(const ConnectionUri& uri, const os::StopToken& stop, 
   return attempt->connection;
 }
 
+// libvirt registers the embedded driver anew for every connection that it opens, and has room for ten. So
+// there is one connection for the life of the process, and everybody gets a reference to it; libvirt itself
+// refuses a second root.
+virConnectPtr embedded_connection(const ConnectionUri& uri, const os::StopToken& stop,
+                                  std::chrono::seconds limit) {
+  static std::mutex mutex;
+  static virConnectPtr kept = nullptr;
+  static std::filesystem::path root;
+  std::lock_guard lock(mutex);
+  if (kept == nullptr || root != uri.embedded_root) {
+    prepare_embedded_root(uri.embedded_root);
+    virConnectPtr opened = open_bounded(uri, stop, limit);
+    if (kept != nullptr) return opened;
+    kept = opened;
+    root = uri.embedded_root;
+  }
+  virConnectRef(kept);
+  return kept;
+}
+
 }  // namespace
 
 Connection Connection::open(const std::string& uri, const os::StopToken& stop, std::chrono::seconds limit) {
   Connection connection;
   connection.uri_ = parse_uri(uri);
   start_library();
-  if (connection.uri_.is_embedded()) prepare_embedded_root(connection.uri_.embedded_root);
+  if (connection.uri_.is_embedded()) {
+    connection.handle_.reset(embedded_connection(connection.uri_, stop, limit));
+    return connection;
+  }
   connection.handle_.reset(open_bounded(connection.uri_, stop, limit));
-  // Refused by connections that need none (the embedded driver).
   virConnectSetKeepAlive(connection.get(), kKeepaliveInterval, kKeepaliveCount);
   return connection;
 }

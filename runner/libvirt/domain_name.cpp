@@ -13,7 +13,7 @@ constexpr std::size_t kLongestName = 200;  // bytes; with room for what is added
 
 bool libvirt_takes(const std::string& name) {
   return name.size() <= kLongestName && is_plain_text(name) && name.find('/') == std::string::npos &&
-         name.find_first_not_of(' ') != std::string::npos;
+         name.find_first_not_of(' ') != std::string::npos && name != "." && name != "..";
 }
 
 bool is_kept(char c) {

@@ -2,6 +2,7 @@
 
 #include <libvirt/virterror.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -42,6 +43,21 @@ auto guarded(Function function) {
   } catch (const std::exception& error) {
     throw os::Error(os::ErrorKind::kInternal, "libvirt", error.what());
   }
+}
+
+// A socket's name has little room, and the embedded driver makes the agent's deep below its root. libvirt
+// says so only when the machine starts.
+void check_embedded_root(const ConnectionUri& uri, const std::string& name) {
+  if (!uri.is_embedded()) return;
+  // libvirt takes 20 bytes of the name; a trial's name is 10 long.
+  std::string part(std::clamp<std::size_t>(name.size(), 10, 20), 'x');
+  std::string below = "/lib/qemu/channel/target/domain-99-" + part + "/org.qemu.guest_agent.0";
+  std::size_t room = sizeof(sockaddr_un::sun_path) - 1 - below.size();
+  if (uri.embedded_root.string().size() > room)
+    throw os::Error(os::ErrorKind::kInvalid, "libvirt.uri",
+                    "has a root directory whose path is too long for the sockets below it (" +
+                        one_line(uri.embedded_root.string(), 400) + ")",
+                    "Use one of at most " + std::to_string(room) + " bytes.");
 }
 
 std::string capabilities_xml(const Connection& connection, const char* type) {
@@ -95,11 +111,20 @@ void check_networks(const Connection& connection, const contract::Libvirt& setti
   }
 }
 
+std::string wanted_name(const contract::Libvirt& settings, const DomainFacts& facts) {
+  return settings.name.empty() ? facts.name : settings.name;
+}
+
+Connection connect(const contract::Libvirt& settings, const DomainFacts& facts, const os::StopToken& stop) {
+  check_embedded_root(parse_uri(settings.uri), domain_name(wanted_name(settings, facts)));
+  return Connection::open(settings.uri, stop);
+}
+
 Plan make_plan(const Connection& connection, const contract::Libvirt& settings, const DomainFacts& facts,
                const os::StopToken& stop) {
   Plan plan;
   plan.facts = facts;
-  std::string wanted = settings.name.empty() ? facts.name : settings.name;
+  std::string wanted = wanted_name(settings, facts);
   plan.facts.name = domain_name(wanted);
   if (plan.facts.name != wanted)
     plan.warnings.push_back("libvirt does not take the name \"" + one_line(wanted, 200) +
@@ -207,7 +232,7 @@ void make_domain(const Connection& connection, const contract::Libvirt& settings
   if (plan.existing) {
     DomainFacts trial = facts;
     trial.uuid = random_uuid();
-    trial.name = "hyper2kvm-trial-" + trial.uuid.substr(0, 8);
+    trial.name = "trial-" + trial.uuid.substr(0, 4);  // short: it becomes part of the names of sockets
     undo.add("Remove the trial with `virsh undefine --nvram " + trial.name + "`.",
              [uuid = trial.uuid](const Connection& current) { remove_domain(current, uuid); });
     try_domain(connection, domain_xml(trial, plan.host, volumes), trial.uuid, settings.start);
@@ -290,7 +315,7 @@ Registered register_over(Connection& connection, const contract::Libvirt& settin
 Registered register_machine(const contract::Libvirt& settings, const DomainFacts& facts,
                             const os::StopToken& stop, const UploadProgress& progress) {
   return guarded([&] {
-    Connection connection = Connection::open(settings.uri, stop);
+    Connection connection = connect(settings, facts, stop);
     return register_over(connection, settings, facts, stop, progress);
   });
 }
@@ -298,7 +323,7 @@ Registered register_machine(const contract::Libvirt& settings, const DomainFacts
 void check_registration(const contract::Libvirt& settings, const DomainFacts& facts,
                         const os::StopToken& stop) {
   guarded([&] {
-    Connection connection = Connection::open(settings.uri, stop);
+    Connection connection = connect(settings, facts, stop);
     make_plan(connection, settings, facts, stop);
   });
 }

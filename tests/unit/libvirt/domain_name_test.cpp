@@ -30,6 +30,8 @@ TEST(DomainName, IsVmWhereNothingIsLeft) {
   EXPECT_EQ(domain_name(""), "vm");
   EXPECT_EQ(domain_name("   "), "vm");
   EXPECT_EQ(domain_name("/"), "vm");
+  EXPECT_EQ(domain_name("."), "vm");
+  EXPECT_EQ(domain_name(".."), "vm");
   EXPECT_EQ(domain_name("日本/語"), "vm");
   EXPECT_EQ(domain_name("- / -"), "vm");
 }
