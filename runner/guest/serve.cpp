@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "runner/guest/open_guest.h"
+#include "runner/guest/repair/generator_configuration.h"
+#include "runner/guest/repair/repair.h"
 #include "runner/guest/system/identity.h"
 #include "runner/os/error.h"
 
@@ -47,14 +49,43 @@ void fit(Answer& answer) {
   cut(answer.error);
 }
 
+// A disk that can be started by a BIOS has an MBR or a partition for GRUB's core; images for the cloud have an ESP as
+// well, so that alone says little.
+void identify_firmware(const OpenGuest& guest, Inspection& inspection) {
+  bool system_partition = false;
+  bool bios_boot = false;
+  for (const Volume& volume : guest.storage().volumes) {
+    system_partition = system_partition || volume.part_type == "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" ||
+                       volume.part_type == "0xef";
+    bios_boot = bios_boot || volume.part_type == "21686148-6449-6e6f-744e-656564454649";
+  }
+  inspection.firmware = system_partition && !bios_boot ? "uefi" : "bios";
+}
+
 void run(const Request& request, const Environment& environment, Answer& answer) {
   Clock::time_point started = Clock::now();
   OpenGuest guest(request, environment, answer.inspection);
   identify(guest.root(), answer.inspection);
+  find_hypervisor_tools(guest.root(), answer.inspection);
+  identify_firmware(guest, answer.inspection);
+  Repair repair{
+      guest.root(), guest.storage(), request, answer.inspection, guest.root_volume().name, {}, {}, {}, {}};
+  repair.menu = read_boot_menu(guest.root());
+  repair.kernels = find_kernels(guest.root(), repair.menu);
+  answer.inspection.boot_loader = repair.menu.loader;
   answer.seconds_to_open = seconds_since(started);
 
   started = Clock::now();
-  answer.edits = guest.root().edits();
+  if (request.mode == Mode::kInspect) {
+    if (environment.progress) environment.progress("looking at the kernels");
+    inspect_kernels(repair);
+  } else {
+    if (environment.progress) environment.progress("repairing");
+    run_repair(repair);
+    answer.printed = repair.printed;
+    if (request.mode == Mode::kRepair) guest.root().commit();
+    answer.edits = guest.root().edits();
+  }
   answer.warnings = guest.root().warnings();
   answer.seconds_to_repair = seconds_since(started);
 
