@@ -8,6 +8,7 @@
 #include "runner/image/edge.h"
 #include "runner/image/located_file.h"
 #include "runner/image/qcow2_header.h"
+#include "runner/image/vdi_header.h"
 #include "runner/os/process.h"
 
 namespace hyper2kvm::image {
@@ -51,9 +52,10 @@ std::uint64_t virtual_size_of(const LocatedFile& file, contract::OutputFormat fo
       return header.virtual_size;
     }
     case contract::OutputFormat::kVdi: {
-      std::vector<std::byte> header(512);
+      // qemu-img check does not notice when the end of a VDI is missing; this does.
+      std::vector<std::byte> header(kVdiHeaderSize);
       file.read_exactly_at(0, header);
-      return load_little<std::uint64_t>(header, 368);
+      return parse_vdi_header(header, file.length(), file.name()).virtual_size;
     }
   }
   return 0;

@@ -1,0 +1,129 @@
+// Disks that are read by their blocks, and what is done with holes, hashes and failures on the way.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "runner/image/conversion.h"
+#include "runner/os/error.h"
+#include "runner/os/file.h"
+#include "tests/unit/image/disks.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+using contract::OutputFormat;
+using contract::SourceFormat;
+using ::testing::HasSubstr;
+
+class BlockConversion : public ::testing::Test {
+ protected:
+  os::TemporaryDirectory directory{"image-test"};
+  testing::Random random{11};
+  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
+};
+
+TEST_F(BlockConversion, ACompressedTargetHoldsTheSameDisk) {
+  for (std::uint64_t size : {std::uint64_t{30} << 20, (std::uint64_t{5} << 20) + 512}) {
+    std::filesystem::remove(at("disk.raw"));
+    testing::write_random_disk(at("disk.raw"), size, random);
+    for (int level : {1, 9}) {
+      std::filesystem::remove(at("out"));
+      ConversionResult result = testing::convert(at("disk.raw"), SourceFormat::kRaw, at("out"),
+                                                 {.compress = true, .compress_level = level});
+      EXPECT_TRUE(result.compressed);
+      testing::expect_sound(at("out"), "qcow2");
+      testing::expect_same_disk(at("disk.raw"), "raw", at("out"), "qcow2");
+    }
+  }
+}
+
+TEST_F(BlockConversion, HolesAndZeroesStayHoles) {
+  os::File file = os::File::open(at("disk.raw"), os::File::Mode::kCreate);
+  file.truncate(std::uint64_t{1} << 40);
+  file.write_at(std::uint64_t{1} << 39, testing::make_content(testing::Content::kNoise, 100000, random));
+  file.write_at(std::uint64_t{1} << 30, std::vector<std::byte>(1u << 20));
+  for (OutputFormat format : {OutputFormat::kQcow2, OutputFormat::kRaw, OutputFormat::kVdi}) {
+    ConversionResult result =
+        testing::convert(at("disk.raw"), SourceFormat::kRaw, at("out"), {.format = format});
+    EXPECT_EQ(result.virtual_size, std::uint64_t{1} << 40);
+    EXPECT_LT(result.file_size, 8u << 20);
+    EXPECT_LT(result.bytes_read, 4u << 20);
+    std::filesystem::remove(at("out"));
+  }
+}
+
+TEST_F(BlockConversion, TheHashOfPlainDataComesFromTheOneRead) {
+  testing::write_random_disk(at("disk.raw"), 10u << 20, random);
+  const std::string right = sha256_of(testing::whole(at("disk.raw")), {}, {});
+  for (OutputFormat format : {OutputFormat::kQcow2, OutputFormat::kRaw}) {
+    ConversionResult result = testing::convert(at("disk.raw"), SourceFormat::kRaw, at("out"),
+                                               {.format = format, .expected_sha256 = right});
+    EXPECT_EQ(result.source_sha256, right);
+    testing::expect_same_disk(at("disk.raw"), "raw", at("out"), testing::qemu_name(format));
+    std::filesystem::remove(at("out"));
+  }
+}
+
+TEST_F(BlockConversion, TheHashOfAFixedVhdCoversItsFooter) {
+  testing::write_random_disk(at("disk.raw"), 4u << 20, random);
+  testing::convert_with_qemu(at("disk.raw"), at("disk.vhd"), "vpc", "subformat=fixed,force_size=on");
+  const std::string right = sha256_of(testing::whole(at("disk.vhd")), {}, {});
+  testing::convert(at("disk.vhd"), SourceFormat::kVhd, at("out"), {.expected_sha256 = right});
+  testing::expect_same_disk(at("disk.raw"), "raw", at("out"), "qcow2");
+}
+
+TEST_F(BlockConversion, WhatQemuReadsIsHashedBesideTheCopy) {
+  testing::write_random_disk(at("disk.raw"), 10u << 20, random);
+  testing::convert_with_qemu(at("disk.raw"), at("disk.vdi"), "vdi");
+  const std::string right = sha256_of(testing::whole(at("disk.vdi")), {}, {});
+  EXPECT_EQ(testing::convert(at("disk.vdi"), SourceFormat::kVdi, at("out"), {.expected_sha256 = right})
+                .source_sha256,
+            right);
+  std::filesystem::remove(at("out"));
+  try {
+    testing::convert(at("disk.vdi"), SourceFormat::kVdi, at("out"),
+                     {.expected_sha256 = std::string(64, '0')});
+    FAIL() << "not refused";
+  } catch (const os::Error& error) {
+    EXPECT_THAT(error.sentence(), HasSubstr("was promised"));
+  }
+}
+
+TEST_F(BlockConversion, ADamagedImageThatOnlyQemuNoticesIsOneSentence) {
+  testing::write_all(at("disk.raw"), testing::make_content(testing::Content::kText, 10u << 20, random));
+  testing::convert_with_qemu(at("disk.raw"), at("disk.qcow2"), "qcow2", "compressed");
+  std::vector<std::byte> bytes = testing::read_all(at("disk.qcow2"));
+  // Compressed clusters begin behind the first four clusters of metadata.
+  std::fill(bytes.begin() + 6 * 65536, bytes.begin() + 8 * 65536, std::byte{0xff});
+  testing::write_all(at("disk.qcow2"), bytes);
+  try {
+    testing::convert(at("disk.qcow2"), SourceFormat::kQcow2, at("out"), {});
+    FAIL() << "not refused";
+  } catch (const os::Error& error) {
+    EXPECT_THAT(error.sentence(), HasSubstr("disk.qcow2: cannot read it"));
+  }
+}
+
+TEST_F(BlockConversion, AStopWhileQemuReadsEndsIt) {
+  testing::write_random_disk(at("disk.raw"), 64u << 20, random);
+  testing::convert_with_qemu(at("disk.raw"), at("disk.vdi"), "vdi");
+  SourceImage source = open_source(testing::whole(at("disk.vdi")), SourceFormat::kVdi, "disk0");
+  auto conversion = Conversion::create(source, at("out"), {.scratch = directory.path()});
+  os::StopSource stop;
+  try {
+    conversion->copy([&](std::uint64_t, std::uint64_t) { stop.request_stop(); }, stop.token());
+    FAIL() << "not stopped";
+  } catch (const os::Error& error) {
+    EXPECT_EQ(error.kind(), os::ErrorKind::kCancelled) << error.sentence();
+  }
+}
+
+TEST_F(BlockConversion, ATargetThatExistsIsNotTouched) {
+  testing::write_random_disk(at("disk.raw"), 1u << 20, random);
+  testing::write_all(at("out"), std::vector<std::byte>(5, std::byte{'x'}));
+  EXPECT_THROW(testing::convert(at("disk.raw"), SourceFormat::kRaw, at("out"), {}), os::Error);
+  EXPECT_EQ(std::filesystem::file_size(at("out")), 5u);
+}
+
+}  // namespace
+}  // namespace hyper2kvm::image
