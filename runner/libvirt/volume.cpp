@@ -141,6 +141,13 @@ VolumeHandle find_volume(const Connection& connection, const OwnedVolume& identi
   return volume;
 }
 
+bool is_taken(const StoragePool& pool, const std::string& name) {
+  VolumeHandle volume(virStorageVolLookupByName(pool.handle.get(), name.c_str()));
+  if (!volume && last_error_code() != VIR_ERR_NO_STORAGE_VOL)
+    throw libvirt_error("be looked at", subject_of(pool.name));
+  return volume != nullptr;
+}
+
 void remove(virStorageVolPtr volume, const OwnedVolume& identity) {
   auto deadline = std::chrono::steady_clock::now() + kLongestUse;
   while (virStorageVolDelete(volume, 0) != 0) {
@@ -232,23 +239,21 @@ VolumeHandle create_volume(const StoragePool& pool, const std::string& domain, c
   for (unsigned number = 1; number <= kMostNames; ++number) {
     claim.volume = {pool.name, volume_name(domain, disk, block_device, number)};
     const std::string& name = claim.volume.name;
-    VolumeHandle present(virStorageVolLookupByName(pool.handle.get(), name.c_str()));
-    if (present) continue;
-    if (last_error_code() != VIR_ERR_NO_STORAGE_VOL)
-      throw libvirt_error("be looked at", subject_of(pool.name));
+    if (is_taken(pool, name)) continue;
     claim.state = VolumeClaim::State::kUnknown;
-    VolumeHandle volume(
-        virStorageVolCreateXML(pool.handle.get(), volume_xml(name, bytes, block_device).c_str(), 0));
+    std::string xml = volume_xml(name, bytes, block_device);
+    VolumeHandle volume(virStorageVolCreateXML(pool.handle.get(), xml.c_str(), 0));
     if (volume) {
       claim.state = VolumeClaim::State::kOurs;
       return volume;
     }
-    // Somebody was faster.
-    if (last_error_code() == VIR_ERR_STORAGE_VOL_EXIST) {
-      claim.state = VolumeClaim::State::kNone;
-      continue;
-    }
-    throw libvirt_error("make the volume " + name, subject_of(pool.name));
+    int code = last_error_code();
+    os::Error error = libvirt_error("make the volume " + name, subject_of(pool.name));
+    // Somebody was faster, or put a file there without telling libvirt.
+    bool refused = code == VIR_ERR_STORAGE_VOL_EXIST || code == VIR_ERR_OPERATION_INVALID;
+    if (refused) claim.state = VolumeClaim::State::kNone;
+    if (refused && virStoragePoolRefresh(pool.handle.get(), 0) == 0 && is_taken(pool, name)) continue;
+    throw error;
   }
   throw os::Error(os::ErrorKind::kInvalid, subject_of(pool.name),
                   "has a thousand volumes of that name already",
