@@ -44,7 +44,9 @@ struct DiskSource {
 struct Session {
   Installation installation;
   Limits limits;
-  std::filesystem::path scratch;  // a private directory for sockets and logs; must exist
+  std::filesystem::path scratch;  // a private directory for sockets; must exist; left as it was found
+  std::filesystem::path
+      console_log;  // replaced by what the machine's console said, at most 128 KiB; may be empty
   std::vector<DiskSource> disks;  // in the manifest's order
 };
 
