@@ -28,6 +28,8 @@ end_jobs() {
 trap end_jobs EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+# Whoever read our output may be gone first; that must not keep the jobs from being ended.
+trap 'exit 141' PIPE
 
 # start_stage LOG COMMAND...: runs it in the background; its process id is in $started.
 start_stage() {
@@ -41,17 +43,21 @@ start_stage() {
   running+=("$started")
 }
 
+# last_line LOG COLUMNS: the last line with something on it, without what a terminal would do with it.
+last_line() {
+  tail -c 4096 "$1" | tr '\r' '\n' | sed -e 's/\x1b\[[0-9;?]*[A-Za-z]//g' -e 's/[[:cntrl:]]//g' -e '/^ *$/d' | tail -n 1 | cut -c "1-$2"
+}
+
 # follow_stage NAME PID LOG SINCE: waits for it, shows the last line of what it says (on a terminal at once, elsewhere twice a
 # minute), then how long it took. Its whole output comes out if it fails, and the script ends.
 follow_stage() {
-  local name=$1 pid=$2 log=$3 since=$4 status=0 shown=$SECONDS line i
+  local name=$1 pid=$2 log=$3 since=$4 status=0 shown=$SECONDS i
   while kill -0 "$pid" 2>/dev/null; do
     if [ -t 1 ]; then
-      line=$(tail -n 1 "$log" | tr '\r' '\n' | tail -n 1 | cut -c "1-${COLUMNS:-100}")
-      printf '\r\033[K    %s' "$line"
+      printf '\r\033[K    %s' "$(last_line "$log" $((${COLUMNS:-80} - 5)))"
     elif [ $((SECONDS - shown)) -ge 30 ]; then
       shown=$SECONDS
-      printf '    %4d s  %s\n' "$((SECONDS - since))" "$(tail -n 1 "$log" | tr '\r' '\n' | tail -n 1 | cut -c 1-110)"
+      printf '    %4d s  %s\n' "$((SECONDS - since))" "$(last_line "$log" 110)"
     fi
     sleep 0.2
   done

@@ -71,7 +71,7 @@ HELP
   rm -f "$out/.stamp"
   work=$(mktemp -d "$out/.work.XXXXXX")
   trap 'rm -rf --one-file-system "$work"' EXIT
-  trap 'exit 130' INT TERM HUP
+  trap 'exit 130' INT TERM HUP PIPE
 }
 
 # end_guest FILE...: moves the finished files out of $work into $out; the stamp goes last, so that it never vouches
