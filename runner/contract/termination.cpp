@@ -45,9 +45,11 @@ std::string to_termination_message(const Report& report) {
                  {"warnings", json::array()}};
   std::string error;
   if (!report.success) {
-    for (const StageResult& stage : report.stages)
-      if (!stage.success) object["failed_stage"] = printable(stage.name, kNameBytes);
-    if (!report.errors.empty()) error = printable(report.errors.front().message, kTerminationMessageBytes);
+    if (!report.errors.empty()) {
+      error = printable(report.errors.front().message, kTerminationMessageBytes);
+      std::string stage = printable(report.errors.front().stage, kNameBytes);
+      if (!stage.empty()) object["failed_stage"] = stage;
+    }
     object["error"] = error;
   }
   for (const Artifact& artifact : report.artifacts) object["disks"].push_back(disk_json(artifact));

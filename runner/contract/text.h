@@ -1,5 +1,5 @@
-// Text from a document that somebody else wrote, made safe to show and to measure. Internal to this room and
-// its tests.
+// Text from a document that somebody else wrote, made safe to show and to measure. Pure functions, for this
+// room and for whoever shows such text.
 #pragma once
 
 #include <string>

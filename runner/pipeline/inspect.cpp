@@ -20,7 +20,7 @@ nlohmann::json inspect(const Job& job, const Settings& settings, contract::Event
 
   contract::Report report;
   Record record(report, events);
-  Verified verified = verify(looked_at, record);
+  Verified verified = verify(looked_at);
   nlohmann::json disks = nlohmann::json::array();
   for (std::size_t i = 0; i < verified.disks.size(); ++i) {
     const image::SourceImage& source = verified.disks[i].source;

@@ -166,7 +166,7 @@ void run_stages(const Job& job, const Settings& settings, Record& record, const 
   Verified verified;
   bool converts = manifest.pipeline.convert.enabled && !manifest.options.dry_run;
   record.stage("verify", [&]() -> nlohmann::json {
-    verified = verify(job, record);
+    verified = verify(job);
     if (!converts && !manifest.options.dry_run) verify_checksums(job, verified, record, stop);
     return {{"disks", verified.disks.size()}};
   });

@@ -89,7 +89,7 @@ fs::path report_path_of(const Job& job) {
   return path;
 }
 
-Verified verify(const Job& job, Record& record) {
+Verified verify(const Job& job) {
   const contract::Manifest& manifest = job.parsed.manifest;
   Verified verified;
   verified.output_directory = contract::output_directory(job.parsed);
@@ -101,13 +101,6 @@ Verified verify(const Job& job, Record& record) {
     throw Error(ErrorKind::kInvalid, "pipeline.fix",
                 "is on while pipeline.convert is off, and a source is never changed",
                 "Turn pipeline.convert on, or set options.dry_run to see what a repair would change.");
-  if (manifest.output.filename && manifest.disks.size() > 1)
-    record.warning(
-        "verify",
-        fmt::format(
-            "output.filename \"{}\" is for a machine with one disk; this one has {}, and its disks are "
-            "named by their ids.",
-            *manifest.output.filename, manifest.disks.size()));
   for (std::size_t i = 0; i < manifest.disks.size(); ++i) {
     const contract::Disk& disk = manifest.disks[i];
     image::ImageLocation location = locate(job, i);

@@ -25,7 +25,7 @@ struct Verified {
 std::filesystem::path report_path_of(const Job& job);
 
 // Checks paths, sizes, image headers and names. Throws os::Error.
-Verified verify(const Job& job, Record& record);
+Verified verify(const Job& job);
 
 // Reads every disk that has a checksum and compares; for jobs that do not convert (a conversion checks in its
 // one pass).

@@ -1,0 +1,241 @@
+#include "runner/cli/convert.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "runner/cli/amounts.h"
+#include "runner/cli/edits_text.h"
+#include "runner/cli/termination_file.h"
+#include "runner/contract/text.h"
+#include "runner/os/error.h"
+
+namespace hyper2kvm::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using os::Error;
+using os::ErrorKind;
+
+const std::map<std::string, contract::OutputFormat> kFormats{{"qcow2", contract::OutputFormat::kQcow2},
+                                                             {"raw", contract::OutputFormat::kRaw},
+                                                             {"vdi", contract::OutputFormat::kVdi}};
+const std::map<std::string, LogFormat> kLogFormats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
+
+constexpr const char* kExamples = R"(
+Examples:
+  hyper2kvm convert web01.ova -o /var/lib/libvirt/images
+      An OVA to qcow2, repaired so that it boots on virtio.
+  hyper2kvm convert web01.ova -o /srv/images --register --start
+      The same, then defined in libvirt and started.
+  hyper2kvm convert disk1.vmdk disk2.vmdk --name web01 -O raw -o out
+      Disks in order; the first one boots.
+  hyper2kvm convert web01.ova --dry-run
+      What would be changed in the guest, as diffs. Nothing is written.
+  hyper2kvm convert artifact-manifest.json -v
+      A job as an Artifact Manifest, JSON or YAML.)";
+
+void apply_libvirt(const ConvertArguments& arguments, contract::Manifest& manifest) {
+  contract::Libvirt libvirt = manifest.libvirt.value_or(contract::Libvirt{});
+  libvirt.enabled = libvirt.enabled || arguments.registers;
+  bool has_wishes = !arguments.libvirt_uri.empty() || !arguments.network.empty() ||
+                    !arguments.bridge.empty() || !arguments.pool.empty() || arguments.autostart ||
+                    arguments.start || arguments.overwrite;
+  if (has_wishes && !libvirt.enabled)
+    throw Error(ErrorKind::kUsage, "", "options of libvirt are given, but nothing is to be registered",
+                "Add --register.");
+  if (!libvirt.enabled) return;
+  if (!arguments.libvirt_uri.empty()) libvirt.uri = arguments.libvirt_uri;
+  if (!arguments.pool.empty()) libvirt.pool = arguments.pool;
+  if (!arguments.name.empty()) libvirt.name = arguments.name;
+  // One of the two on the command line takes the place of either in the manifest.
+  if (!arguments.network.empty() || !arguments.bridge.empty()) {
+    libvirt.network = arguments.network;
+    libvirt.bridge = arguments.bridge;
+  }
+  libvirt.autostart = libvirt.autostart || arguments.autostart;
+  libvirt.start = libvirt.start || arguments.start;
+  libvirt.overwrite = libvirt.overwrite || arguments.overwrite;
+  manifest.libvirt = libvirt;
+}
+
+// What a job that could not even be opened leaves behind.
+contract::Report report_of(const ConvertArguments& arguments, const Error& error) {
+  contract::Report report;
+  report.timestamp = std::chrono::system_clock::now();
+  if (!arguments.inputs.empty()) report.manifest_path = arguments.inputs[0];
+  report.errors.push_back({"", error.sentence(), report.timestamp});
+  return report;
+}
+
+void say_termination(const ConvertArguments& arguments, const contract::Report& report) {
+  if (!arguments.termination_message.empty()) write_termination_file(report, arguments.termination_message);
+}
+
+std::string edits_of(const contract::Report& report) {
+  for (const contract::StageResult& stage : report.stages)
+    if (stage.name == "fix" && stage.success && stage.result.contains("edits"))
+      return edits_text(stage.result["edits"]);
+  return "";
+}
+
+// What a person reads on stdout when the job has succeeded.
+std::string success_text(const pipeline::Outcome& outcome, bool dry_run) {
+  std::string text;
+  if (dry_run) {
+    std::string edits = edits_of(outcome.report);
+    text += edits.empty() ? "No file of the guest would be changed.\n"
+                          : "Would be changed in the guest:\n" + edits;
+  }
+  if (!outcome.boot_disk.empty()) text += "Output: " + outcome.boot_disk.string() + "\n";
+  if (!outcome.report_path.empty()) text += "Report: " + outcome.report_path.string() + "\n";
+  return text;
+}
+
+}  // namespace
+
+void describe_convert(CLI::App& app, ConvertArguments& arguments) {
+  app.description("Convert a machine's disks, repair the guest, and register the machine with libvirt.");
+  app.footer(kExamples);
+  app.add_option("INPUT", arguments.inputs,
+                 "An Artifact Manifest (JSON or YAML), an OVA, an OVF, or the machine's disks in order")
+      ->required()
+      ->type_name("");
+  app.add_option("-o,--output", arguments.output_directory,
+                 "Output directory; else the manifest's, or the current directory")
+      ->type_name("DIR");
+  app.add_option_function<std::string>(
+         "-O,--output-format",
+         [&arguments](const std::string& word) { arguments.output_format = kFormats.at(word); },
+         "Format of the converted disks: qcow2, raw or vdi")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember(kFormats).description(""));
+  app.add_flag("-c,--compress", arguments.compress, "Compress the converted disks (qcow2)");
+  app.add_option_function<int>(
+         "--compress-level", [&arguments](const int& level) { arguments.compress_level = level; },
+         "1 (fast) to 9 (small), for what is compressed anew; implies --compress")
+      ->type_name("LEVEL")
+      ->check(CLI::Range(1, 9).description(""));
+  app.add_option("--name", arguments.name, "Name of the machine; else the one it had")->type_name("NAME");
+  app.add_flag("--no-fix", arguments.no_fix, "Only convert: the guest is neither opened nor changed");
+  app.add_flag("--dry-run", arguments.dry_run, "Change nothing anywhere, show what would be done");
+  app.add_flag("--no-check-grains", arguments.no_check_grains,
+               "Do not check the checksum of each grain of a streamOptimized VMDK");
+  app.add_option("--rate-limit", arguments.rate_limit,
+                 "Read and write at most this much a second, such as 200M")
+      ->type_name("SIZE");
+  app.add_option("--report", arguments.report,
+                 "Where the report goes; else report.json in the output directory")
+      ->type_name("PATH");
+  app.add_flag("--no-report", arguments.no_report, "Write no report");
+  app.add_flag("--register", arguments.registers, "Register the machine with libvirt");
+  app.add_option("--libvirt-uri", arguments.libvirt_uri, "libvirt to register with; else qemu:///system")
+      ->type_name("URI");
+  app.add_option("--network", arguments.network, "libvirt network of the machine's interfaces")
+      ->type_name("NAME");
+  app.add_option("--bridge", arguments.bridge, "Host bridge of the machine's interfaces")->type_name("NAME");
+  app.add_option("--pool", arguments.pool, "libvirt storage pool to put the disks into")->type_name("NAME");
+  app.add_flag("--start", arguments.start, "Start the registered machine");
+  app.add_flag("--autostart", arguments.autostart, "Start the registered machine with the host");
+  app.add_flag("--overwrite", arguments.overwrite, "Replace a machine of that name that is not running");
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&arguments](const std::string& word) { arguments.log_format = kLogFormats.at(word); },
+         "text, or json: one event a line on stdout and nothing else")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember(kLogFormats).description(""));
+  app.add_option("--termination-message", arguments.termination_message,
+                 "Write a short result for Kubernetes, at most 4096 bytes")
+      ->type_name("PATH");
+  add_guest_options(app, arguments.guest);
+}
+
+void check(const ConvertArguments& arguments) {
+  auto exclude = [](bool one, bool other, const char* first, const char* second) {
+    if (one && other)
+      throw Error(ErrorKind::kUsage, first, "is given together with " + std::string(second),
+                  "Give one of the two.");
+  };
+  exclude(!arguments.network.empty(), !arguments.bridge.empty(), "--network", "--bridge");
+  exclude(!arguments.report.empty(), arguments.no_report, "--report", "--no-report");
+  exclude(arguments.guest.quiet, arguments.guest.verbose > 0, "--quiet", "--verbose");
+  settings_of(arguments);
+}
+
+void apply(const ConvertArguments& arguments, pipeline::Job& job) {
+  contract::Manifest& manifest = job.parsed.manifest;
+  if (!arguments.output_directory.empty())
+    manifest.output.directory = fs::absolute(arguments.output_directory).string();
+  if (arguments.output_format) manifest.output.format = *arguments.output_format;
+  if (arguments.compress || arguments.compress_level) {
+    if (manifest.output.format != contract::OutputFormat::kQcow2)
+      throw Error(ErrorKind::kUsage, "--compress",
+                  "an image of the format " + std::string(contract::to_string(manifest.output.format)) +
+                      " cannot be compressed",
+                  "Choose -O qcow2, or leave --compress out.");
+    manifest.pipeline.convert.compress = true;
+  }
+  if (arguments.compress_level) manifest.pipeline.convert.compress_level = arguments.compress_level;
+  if (!arguments.name.empty()) manifest.source.vm_name = arguments.name;
+  if (arguments.no_fix) {
+    manifest.pipeline.fix.enabled = false;
+    manifest.pipeline.inspect.enabled = false;
+  }
+  if (arguments.dry_run) manifest.options.dry_run = true;
+  if (!arguments.report.empty()) {
+    manifest.options.report_enabled = true;
+    manifest.options.report_path = fs::absolute(arguments.report).string();
+  }
+  if (arguments.no_report) manifest.options.report_enabled = false;
+  manifest.options.verbose = std::max(
+      manifest.options.verbose, static_cast<int>(verbosity_of(arguments.guest, manifest.options.verbose)));
+  apply_libvirt(arguments, manifest);
+}
+
+pipeline::Settings settings_of(const ConvertArguments& arguments) {
+  pipeline::Settings settings = settings_of(arguments.guest);
+  settings.check_grains = !arguments.no_check_grains;
+  if (!arguments.rate_limit.empty()) settings.rate_limit = parse_size(arguments.rate_limit, "--rate-limit");
+  return settings;
+}
+
+int run_convert(const ConvertArguments& arguments, const os::StopToken& stop) {
+  pipeline::Settings settings;
+  pipeline::Job job;
+  try {
+    settings = settings_of(arguments);
+    job = pipeline::open_inputs(arguments.inputs);
+    apply(arguments, job);
+  } catch (const Error& error) {
+    if (arguments.log_format == LogFormat::kJson)
+      make_sink(LogFormat::kJson, Verbosity::kNormal, false)
+          ->emit({.kind = contract::Event::Kind::kResult,
+                  .severity = contract::Severity::kError,
+                  .message = error.sentence(),
+                  .may_pass = error.may_pass()});
+    say_termination(arguments, report_of(arguments, error));
+    throw;
+  }
+  Verbosity verbosity = verbosity_of(arguments.guest, job.parsed.manifest.options.verbose);
+  // What would be done is all that a rehearsal is for.
+  if (job.parsed.manifest.options.dry_run && verbosity == Verbosity::kNormal) verbosity = Verbosity::kVerbose;
+  pipeline::Outcome outcome;
+  {
+    // The progress line is gone when the sink is, before anything else is said.
+    auto sink = make_sink(arguments.log_format, verbosity, !arguments.guest.no_progress);
+    outcome = pipeline::run(job, settings, *sink, stop);
+  }
+  say_termination(arguments, outcome.report);
+  if (outcome.exit_status != 0) {
+    std::string sentence =
+        outcome.report.errors.empty() ? "the job failed" : outcome.report.errors[0].message;
+    write_to(STDERR_FILENO, "hyper2kvm: " + contract::printable(sentence, 16384) + "\n");
+  } else if (arguments.log_format == LogFormat::kText && verbosity > Verbosity::kQuiet) {
+    write_to(STDOUT_FILENO, success_text(outcome, job.parsed.manifest.options.dry_run));
+  }
+  return outcome.exit_status;
+}
+
+}  // namespace hyper2kvm::cli
