@@ -2,6 +2,7 @@
 // docs/inspect.md.
 #include <nlohmann/json.hpp>
 
+#include "runner/appliance/appliance.h"
 #include "runner/os/file.h"
 #include "runner/pipeline/convert_and_fix.h"
 #include "runner/pipeline/pipeline.h"
@@ -39,6 +40,8 @@ nlohmann::json inspect(const Job& job, const Settings& settings, contract::Event
     if (written_out.contains(key)) result[key] = written_out[key];
 
   os::TemporaryDirectory scratch("h2k", settings.temporary_directory);
+  // An appliance that is missing says nothing about the input: it is our failure and not the guest's problem.
+  appliance::find_installation();
   try {
     guest::Answer answer =
         look_only(looked_at, settings, verified, guest::Mode::kDryRun, scratch.path(), record, stop);

@@ -240,6 +240,7 @@ Outcome run(const Job& job, const Settings& settings, contract::EventSink& event
       record.warning("report", error.with_context("the report could not be written").sentence());
     }
   }
+  result.time = std::chrono::system_clock::now();
   result.success = outcome.report.success;
   result.duration_seconds = outcome.report.duration_seconds;
   result.output_path = outcome.boot_disk.string();
