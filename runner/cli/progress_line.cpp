@@ -7,9 +7,12 @@
 namespace hyper2kvm::cli {
 namespace {
 
-constexpr std::size_t kNarrowestBar = 10;
-constexpr std::size_t kWidestBar = 40;
 constexpr std::size_t kShortestNote = 12;
+
+// By the terminal alone: a bar whose length followed the text beside it would jump about.
+std::size_t bar_columns(std::size_t width) {
+  return width >= 110 ? 30 : width >= 90 ? 20 : width >= 70 ? 12 : 0;
+}
 
 // One column a byte, so that the width is known: what is no printable ASCII is shown as '?'.
 std::string ascii(const std::string& text) {
@@ -117,19 +120,12 @@ std::string ProgressLine::text(std::size_t width) const {
   }
   if (shown == running_.end()) return others.substr(0, width);
 
-  // The bar gives way first, then the note, then the amounts.
+  // What does not fit is left out: the bar first, then what runs beside it, then the amounts.
   std::string line = head;
-  std::size_t taken = head.size() + amounts.size();
-  std::size_t wanted_note = others.empty() ? 0 : 2 + std::min(others.size(), kShortestNote);
-  bool has_total = shown->percent > 0 || amounts.find(" of ") != std::string::npos;
-  if (has_total && taken + wanted_note + 3 + kNarrowestBar <= width) {
-    std::size_t room = width - taken - 3 -
-                       (others.empty()                  ? 0
-                        : 2 + others.size() < width / 3 ? 2 + others.size()
-                                                        : width / 3);
-    std::size_t columns = std::clamp(room, kNarrowestBar, kWidestBar);
+  std::size_t columns = bar_columns(width);
+  bool has_total = amounts.find(" of ") != std::string::npos;
+  if (has_total && columns != 0 && head.size() + 3 + columns + amounts.size() <= width)
     line += " " + bar(shown->percent, columns);
-  }
   if (line.size() + amounts.size() <= width) line += amounts;
   if (!others.empty() && line.size() + 2 + kShortestNote <= width) line += "  " + others;
   return line.substr(0, width);

@@ -109,6 +109,12 @@ TEST(InspectText, StandsValuesOfOtherTypes) {
   EXPECT_NO_THROW(inspect_text(json::array()));
 }
 
+TEST(EditsText, KeepsTheTabsOfADiff) {
+  EXPECT_THAT(
+      edits_text(json::array({{{"path", "/a"}, {"action", "changed"}, {"diff", "-\tx\ty\x1b\n+\t\n"}}})),
+      HasSubstr("      -\tx\ty \n      +\t\n"));
+}
+
 TEST(EditsText, ShowsTheSummaryOfWhatIsNoText) {
   EXPECT_EQ(
       edits_text(json::parse(

@@ -56,8 +56,7 @@ TEST(ProgressLine, IsEmptyBeforeAndAfterTheWork) {
 }
 
 TEST(ProgressLine, ShowsPercentBarAmountsRateAndTimeLeft) {
-  EXPECT_EQ(converting().text(80),
-            "convert  50% [=============>              ] 1.0 of 2.0 GiB  812 MiB/s  0:03 left");
+  EXPECT_EQ(converting().text(80), "convert  50% [=====>      ] 1.0 of 2.0 GiB  812 MiB/s  0:03 left");
 }
 
 TEST(ProgressLine, ShowsWhatRunsBesideIt) {
@@ -68,6 +67,16 @@ TEST(ProgressLine, ShowsWhatRunsBesideIt) {
   EXPECT_THAT(line.text(120), StartsWith("convert  50% [="));
   line.apply(ended("fix"));
   EXPECT_THAT(line.text(120), Not(HasSubstr("fix")));
+}
+
+TEST(ProgressLine, TheBarStaysWhereItIsWhateverIsSaidBesideIt) {
+  ProgressLine line = converting();
+  std::size_t end = line.text(120).find(']');
+  line.apply(started("fix"));
+  for (const char* text : {"mounting", "looking for the operating system on every disk", ""}) {
+    line.apply(said("fix", text));
+    EXPECT_EQ(line.text(120).find(']'), end);
+  }
 }
 
 TEST(ProgressLine, WithoutATotalShowsOnlyWhatIsDone) {
