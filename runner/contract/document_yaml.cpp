@@ -4,6 +4,7 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -152,6 +153,10 @@ Value read_yaml(std::string_view text, std::string_view name) {
     builder.refuse("is longer than " + std::to_string(kMaximumDocumentBytes >> 20) + " MiB");
   if (!is_utf8(text) || text.find('\0') != std::string_view::npos)
     builder.refuse("is neither JSON nor YAML text in UTF-8");
+  // yaml-cpp keeps a token of some 200 bytes for every bracket that is still open before it says a word.
+  if (std::count_if(text.begin(), text.end(), [](char c) { return c == '[' || c == '{'; }) >
+      static_cast<std::ptrdiff_t>(kMaximumValues))
+    builder.refuse("has more than " + std::to_string(kMaximumValues) + " opening brackets");
   YamlEvents events(builder);
   try {
     std::istringstream stream{std::string(text)};

@@ -136,6 +136,12 @@ TEST(Yaml, DepthIsBoundedThroughAliasesToo) {
   EXPECT_NE(refusal("a: " + std::string(100'000, '{')), "(accepted)");
 }
 
+TEST(Yaml, BracketsThatAreNeverClosedAreCountedBeforeTheyAreRead) {
+  for (char bracket : {'[', '{'})
+    EXPECT_THAT(refusal("a: " + std::string(100'001, bracket)),
+                HasSubstr("more than 100000 opening brackets"));
+}
+
 TEST(Yaml, WhatMeansDifferentThingsToDifferentReadersIsRefused) {
   EXPECT_THAT(refusal("a: 1\na: 2\n"), HasSubstr("has the key \"a\" twice"));
   EXPECT_THAT(refusal("a: &x {b: 1}\nc:\n  <<: *x\n"), HasSubstr("line 3 has a merge key"));
