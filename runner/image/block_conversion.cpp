@@ -107,6 +107,7 @@ class BlockConversion : public ConversionBase {
         for (; from < to; from += kJobSize - from % kJobSize) {
           std::size_t size =
               static_cast<std::size_t>(std::min<std::uint64_t>(kJobSize - from % kJobSize, to - from));
+          pace(size, stop);
           crew.submit([this, &workers, &blocks, from, size](unsigned worker, OrderedCrew::Turn& turn) {
             std::span<std::byte> data = workers[worker].data.span().first(size);
             blocks->read(worker, from, data);
@@ -146,6 +147,7 @@ class BlockConversion : public ConversionBase {
       if (hole) {
         std::fill(chunk->fresh.begin(), chunk->fresh.end(), std::byte{0});
       } else {
+        pace(chunk->fresh.size(), stop);
         file.read_exactly_at(offset, chunk->fresh);
         result().bytes_read += chunk->fresh.size();
       }

@@ -38,11 +38,16 @@ ConversionBase::ConversionBase(const SourceImage& source, const std::filesystem:
       target_(create_target(source, target, options)) {
   result_.virtual_size = source.virtual_size;
   result_.compressed = writes_compressed();
+  if (options_.rate_limit != 0) limiter_.emplace(options_.rate_limit);
 }
 
 unsigned ConversionBase::threads() const {
   unsigned wanted = options_.threads != 0 ? options_.threads : std::thread::hardware_concurrency();
   return std::clamp(wanted, 1u, kMostThreads);
+}
+
+void ConversionBase::pace(std::uint64_t bytes, const os::StopToken& stop) {
+  if (limiter_) limiter_->pass(bytes, [&] { stop.throw_if_stopped(); });
 }
 
 bool ConversionBase::writes_compressed() const {

@@ -27,7 +27,7 @@ struct ConversionOptions {
   std::optional<std::string>
       expected_sha256;            // of the source's bytes (file or member); a mismatch makes copy() throw
   bool check_grains = true;       // Adler-32 of every streamOptimized grain
-  std::uint64_t rate_limit = 0;   // bytes a second, 0 none
+  std::uint64_t rate_limit = 0;   // bytes of the source a second, 0 none
   unsigned threads = 0;           // 0: one a core
   std::filesystem::path scratch;  // private directory for sockets; must exist
 };

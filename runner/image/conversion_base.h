@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "runner/image/conversion.h"
+#include "runner/image/rate_limiter.h"
 #include "runner/image/target.h"
 
 namespace hyper2kvm::image {
@@ -25,6 +27,8 @@ class ConversionBase : public Conversion {
   Target& target() { return *target_; }
   ConversionResult& result() { return result_; }
   unsigned threads() const;
+  // Returns when this many more bytes of the source may be read.
+  void pace(std::uint64_t bytes, const os::StopToken& stop);
   bool writes_compressed() const;
 
  private:
@@ -33,6 +37,7 @@ class ConversionBase : public Conversion {
   std::string name_;
   std::string target_name_;
   std::unique_ptr<Target> target_;
+  std::optional<RateLimiter> limiter_;  // none: as fast as it goes
   ConversionResult result_;
 };
 

@@ -117,8 +117,8 @@ contract::OsHint hint_from(const std::string& written) {
   if (text.rfind("win", 0) == 0 || text.find("windows") != std::string::npos)
     return contract::OsHint::kWindows;
   for (const char* known :
-       {"linux", "debian", "ubuntu", "centos", "rhel",   "redhat", "red hat", "sles", "suse",   "fedora",
-        "rocky", "alma",   "oracle", "photon", "coreos", "amazon", "asianux", "gentoo"})
+       {"linux", "debian", "ubuntu", "centos", "rhel", "redhat", "red hat", "sles", "suse", "fedora", "rocky",
+        "alma", "oracle", "photon", "coreos", "amazon", "asianux", "gentoo"})
     if (text.find(known) != std::string::npos) return contract::OsHint::kLinux;
   return contract::OsHint::kUnknown;
 }

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "runner/image/conversion.h"
-#include "runner/image/conversion.h"
 #include "runner/image/edge.h"
 #include "runner/image/located_file.h"
 #include "runner/image/ova_archive.h"

@@ -66,6 +66,7 @@ class StreamConversion : public ConversionBase {
       std::size_t size =
           static_cast<std::size_t>(std::min<std::uint64_t>(kChunkSize, file.length() - offset));
       chunk->fresh = chunk->memory.span().subspan(chunk->head_size, size);
+      pace(size, stop);
       file.read_exactly_at(offset, chunk->fresh);
       offset += size;
       std::span<std::byte> window = chunk->with_head(kept);
