@@ -65,6 +65,9 @@ unsigned free_port() {
   return ntohs(address.sin_port);
 }
 
+// The tests may run in a container or a chroot, where libvirt cannot give a machine a /dev of its own.
+constexpr const char* kAnywhere = "namespaces = []\n";
+
 DomainHandle find(virConnectPtr connection, const std::string& name) {
   DomainHandle domain(virDomainLookupByName(connection, name.c_str()));
   check(domain != nullptr, "be found", name);
@@ -186,6 +189,8 @@ std::string Machines::wait_for_console(const std::string& name, const std::vecto
 
 EmbeddedHost::EmbeddedHost() : uri_("qemu:///embed?root=" + root().string()) {
   seed_capabilities(root() / "cache");
+  fs::create_directories(root() / "etc");
+  os::write_text_atomically(root() / "etc" / "qemu.conf", kAnywhere);
 }
 
 EmbeddedHost::~EmbeddedHost() {
@@ -213,7 +218,8 @@ LibvirtDaemon::LibvirtDaemon(const Options& options) : tls_(options.tls) {
     fs::create_directory(path() / part);
   seed_capabilities(path() / "cache");
   // No other daemon: guests' output straight into files.
-  os::write_text_atomically(path() / "etc" / "qemu.conf", "stdio_handler = \"file\"\n");
+  os::write_text_atomically(path() / "etc" / "qemu.conf",
+                            std::string("stdio_handler = \"file\"\n") + kAnywhere);
   std::string configuration = "unix_sock_dir = \"" + (path() / "sock").string() +
                               "\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nauth_tcp = \"none\"\n"
                               "unix_sock_rw_perms = \"0700\"\n";
