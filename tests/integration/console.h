@@ -50,7 +50,7 @@ class Console {
   // Waits until one of the texts stands in what the machine has written since the last text that was waited
   // for, and returns its index. Where several do, the one that came first.
   std::size_t wait_for(const std::vector<std::string>& texts,
-                       std::chrono::seconds limit = std::chrono::seconds(300));
+                       std::chrono::seconds limit = std::chrono::seconds(600));
   void type(std::string_view text);
 
   // From the login prompt, which must have been waited for, to a shell that answers run().
