@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -166,7 +167,8 @@ void warn_of_places(const Connection& connection, Plan& plan) {
         "pool in libvirt.pool.");
     return;
   }
-  if (connection.uri().path == "/session") return;
+  // Only a privileged libvirt has the emulator run as a user of its own.
+  if (connection.uri().path == "/session" || (connection.uri().is_embedded() && ::geteuid() != 0)) return;
   for (const DomainDisk& disk : plan.facts.disks)
     if (auto directory = closed_directory(disk.path))
       plan.warnings.push_back(
