@@ -64,8 +64,9 @@ unsigned free_port() {
   return ntohs(address.sin_port);
 }
 
-// The tests may run in a container or a chroot, where libvirt cannot give a machine a /dev of its own.
-constexpr const char* kAnywhere = "namespaces = []\n";
+// No other daemon: what a machine prints goes straight into a file. And the tests may run in a container or a
+// chroot, where libvirt cannot give a machine a /dev of its own.
+constexpr const char* kAnywhere = "stdio_handler = \"file\"\nnamespaces = []\n";
 
 DomainHandle find(virConnectPtr connection, const std::string& name) {
   DomainHandle domain(virDomainLookupByName(connection, name.c_str()));
@@ -216,9 +217,7 @@ LibvirtDaemon::LibvirtDaemon(const Options& options) : tls_(options.tls) {
   for (const char* part : {"etc", "lib", "run", "cache", "log", "sock", "pools"})
     fs::create_directory(path() / part);
   seed_capabilities(path() / "cache");
-  // No other daemon: guests' output straight into files.
-  os::write_text_atomically(path() / "etc" / "qemu.conf",
-                            std::string("stdio_handler = \"file\"\n") + kAnywhere);
+  os::write_text_atomically(path() / "etc" / "qemu.conf", kAnywhere);
   std::string configuration = "unix_sock_dir = \"" + (path() / "sock").string() +
                               "\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nauth_tcp = \"none\"\n"
                               "unix_sock_rw_perms = \"0700\"\n";
