@@ -368,30 +368,6 @@ TEST_F(LibvirtdTlsTest, AClientWithoutATrustedCertificateIsRefused) {
   EXPECT_THAT(daemon_->machines().names(), IsEmpty());
 }
 
-TEST_F(LibvirtdTest, OverSshWithAKeyADiskIsUploadedAndTheMachineDefined) {
-  if (!integration::SshServer::can_run())
-    GTEST_SKIP() << "needs dropbear-bin, openssh-client, libvirt-clients";
-  integration::SshServer server(place() / "ssh", *daemon_);
-  fs::path pool = daemon_->make_pool("disks");
-  contract::Libvirt ssh = settings("disks");
-  auto uri = [&](const fs::path& known_hosts) {
-    return "qemu+libssh://root@127.0.0.1:" + std::to_string(server.port()) +
-           "/system?sshauth=privkey&keyfile=" + server.client_key().string() +
-           "&known_hosts=" + known_hosts.string() + "&known_hosts_verify=normal";
-  };
-  ssh.uri = uri(server.known_hosts());
-  DomainFacts facts = machine(place(), "far");
-  Registered registered = register_machine(ssh, facts, {});
-  EXPECT_TRUE(same_content(facts.disks[0].path, pool / "far.raw"));
-  EXPECT_THAT(daemon_->machines().names(), ElementsAre("far"));
-
-  os::write_text_atomically(place() / "nobody", "");
-  ssh.uri = uri(place() / "nobody");
-  ssh.name = "stranger";
-  EXPECT_THAT(error_of(ssh, facts).sentence(), HasSubstr("host key"));
-  EXPECT_THAT(daemon_->volumes("disks"), ElementsAre("far.raw"));
-}
-
 TEST_F(LibvirtdTest, SshThatCannotLogInAsksNobodyAndFails) {
   if (os::find_program("ssh").empty()) GTEST_SKIP() << "needs openssh-client";
   contract::Libvirt ssh = settings();
