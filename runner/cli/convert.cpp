@@ -124,7 +124,7 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
   app.add_flag("--no-check-grains", arguments.no_check_grains,
                "Do not check the checksum of each grain of a streamOptimized VMDK");
   app.add_option("--rate-limit", arguments.rate_limit,
-                 "Read at most this much of the source a second, such as 200M")
+                 "Read and write at most this much a second in all, such as 200M")
       ->type_name("SIZE");
   app.add_option("--report", arguments.report,
                  "Where the report goes; else report.json in the output directory")

@@ -3,7 +3,8 @@
 //   this thread: where are data? ──► workers: read, drop zeroes, compress, take places in turn, write
 //
 // Plain data whose SHA-256 somebody wants are read once, from the first byte to the last, by this thread; the
-// workers get them from it. What qemu reads is hashed beside the copy: the page cache holds what both want.
+// workers get them from it. Images with a map are hashed beside the copy: the page cache holds what both
+// want. Clusters that are packed in the source as the target wants them are passed on.
 #include <algorithm>
 #include <exception>
 #include <optional>
@@ -15,22 +16,22 @@
 #include "runner/image/conversion_base.h"
 #include "runner/image/deflate.h"
 #include "runner/image/located_file.h"
-#include "runner/image/ordered_crew.h"
+#include "runner/image/piece_maker.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
 
 constexpr std::size_t kJobSize = 2u << 20;
-constexpr int kUsualLevel = 6;
+constexpr std::size_t kReadAhead = 8u << 20;
 
 // Hashes a location on a thread of its own, while the same file is read by somebody else too.
 class HashBeside {
  public:
-  HashBeside(const ImageLocation& location, const os::StopToken& stop) : stop_(stop) {
-    thread_ = std::thread([this, location] {
+  HashBeside(const ImageLocation& location, const os::StopToken& stop, RateLimiter* limiter) : stop_(stop) {
+    thread_ = std::thread([this, location, limiter] {
       try {
-        digest_ = sha256_of(location, {}, stop_.token());
+        digest_ = sha256_of(location, {}, stop_.token(), limiter);
       } catch (...) {
         error_ = std::current_exception();
       }
@@ -59,16 +60,15 @@ class BlockConversion : public ConversionBase {
 
  private:
   struct Worker {
-    explicit Worker(int level) : deflater(level) {}
-    Deflater deflater;
+    Worker(std::optional<ClusterCompression> packing, int level) : pieces(kJobSize, packing, level) {}
     AlignedBuffer data{kJobSize};
-    AlignedBuffer packed{kJobSize};
+    AlignedBuffer packed{kClusterSize};
+    PieceMaker pieces;
   };
 
   std::vector<Worker> make_workers() const {
     std::vector<Worker> workers;
-    for (unsigned i = 0; i < threads(); ++i)
-      workers.emplace_back(options().compress_level.value_or(kUsualLevel));
+    for (unsigned i = 0; i < threads(); ++i) workers.emplace_back(packing(), level());
     return workers;
   }
 
@@ -83,48 +83,89 @@ class BlockConversion : public ConversionBase {
       return;
     }
     std::optional<HashBeside> hash;
-    if (options().expected_sha256) hash.emplace(disk.location, stop);
+    if (options().expected_sha256) hash.emplace(disk.location, stop, limiter());
     copy_by_blocks(progress, stop);
     if (hash) result().source_sha256 = hash->finish();
   }
 
+  // The next range of whole clusters with data at or after from; length 0 when there is none.
+  os::File::Range next_clusters(BlockSource& blocks, std::uint64_t from) const {
+    const std::uint64_t end = source().virtual_size;
+    const os::File::Range range = from < end ? blocks.next_data(from) : os::File::Range{end, 0};
+    if (range.length == 0) return {end, 0};
+    const std::uint64_t begin = std::max(from, range.offset / kClusterSize * kClusterSize);
+    const std::uint64_t stop =
+        std::min(end, round_up<std::uint64_t>(range.offset + range.length, kClusterSize));
+    return {begin, stop - begin};
+  }
+
+  // How much there is to copy, so that progress can be about work and not about holes.
+  std::uint64_t count_data(BlockSource& blocks, const os::StopToken& stop) const {
+    std::uint64_t total = 0;
+    for (os::File::Range range = next_clusters(blocks, 0); range.length > 0;
+         range = next_clusters(blocks, range.offset + range.length)) {
+      stop.throw_if_stopped();
+      total += range.length;
+    }
+    return total;
+  }
+
   void copy_by_blocks(const Progress& progress, const os::StopToken& stop) {
-    std::unique_ptr<BlockSource> blocks = source().layout == Layout::kFlat
-                                              ? open_flat_source(source())
-                                              : open_nbd_source(source(), threads(), options().scratch);
+    std::unique_ptr<BlockSource> blocks = source().layout == Layout::kOther
+                                              ? open_nbd_source(source(), threads(), options().scratch)
+                                              : open_file_source(source(), threads());
+    const std::uint64_t total = count_data(*blocks, stop);
     std::vector<Worker> workers = make_workers();
     OrderedCrew crew(threads(), stop);
-    const std::uint64_t end = source().virtual_size;
     try {
-      std::uint64_t copied = 0;  // up to here
-      while (copied < end) {
-        crew.throw_if_failed();
-        os::File::Range range = blocks->next_data(copied);
-        if (range.length == 0) break;
-        // Whole clusters, so that no cluster comes twice.
-        std::uint64_t from = std::max(copied, range.offset / kClusterSize * kClusterSize);
-        std::uint64_t to = std::min(end, round_up<std::uint64_t>(range.offset + range.length, kClusterSize));
-        for (; from < to; from += kJobSize - from % kJobSize) {
-          std::size_t size =
-              static_cast<std::size_t>(std::min<std::uint64_t>(kJobSize - from % kJobSize, to - from));
-          pace(size, stop);
-          crew.submit([this, &workers, &blocks, from, size](unsigned worker, OrderedCrew::Turn& turn) {
-            std::span<std::byte> data = workers[worker].data.span().first(size);
-            blocks->read(worker, from, data);
-            convert(workers[worker], from, data, turn);
+      for (os::File::Range range = next_clusters(*blocks, 0); range.length > 0;
+           range = next_clusters(*blocks, range.offset + range.length)) {
+        const std::uint64_t end = range.offset + range.length;
+        // Jobs begin at multiples of their size, so that a large cluster of the source is in one job.
+        for (std::uint64_t from = range.offset; from < end;) {
+          const std::size_t size =
+              static_cast<std::size_t>(std::min<std::uint64_t>(kJobSize - from % kJobSize, end - from));
+          crew.submit([this, &crew, &workers, &blocks, from, size](unsigned worker, OrderedCrew::Turn& turn) {
+            limit_rate(size, crew);
+            read_pieces(*blocks, worker, workers[worker], from, size);
+            deliver(workers[worker].pieces.pieces(), size, crew, turn);
           });
           result().bytes_read += size;
-          progress(from + size, end);
+          from += size;
+          // A file that grows meanwhile must not make more of it than all.
+          progress(std::min(done(), total), total);
         }
-        copied = to;
       }
-      crew.finish();
+      crew.finish([&] { progress(std::min(done(), total), total); });
     } catch (...) {
       // A reader may wait for an answer; nobody needs it any more.
       blocks->abort();
       throw;
     }
-    progress(end, end);
+    progress(total, total);
+  }
+
+  void read_pieces(BlockSource& blocks, unsigned reader, Worker& worker, std::uint64_t from,
+                   std::size_t size) {
+    worker.pieces.clear();
+    const std::span<std::byte> data = worker.data.span().first(size);
+    if (!packing() || !blocks.has_packed(*packing())) {
+      blocks.read(reader, from, data);
+      worker.pieces.add_plain(from, data);
+      return;
+    }
+    for (std::size_t at = 0; at < size; at += kClusterSize) {
+      const std::span<std::byte> cluster = data.subspan(at, std::min(kClusterSize, size - at));
+      const std::size_t stream = cluster.size() == kClusterSize
+                                     ? blocks.read_packed(reader, from + at, worker.packed.span(), cluster)
+                                     : 0;
+      if (stream > 0 && stream < kClusterSize) {
+        if (!is_zero(cluster)) worker.pieces.copy_packed(from + at, worker.packed.span().first(stream));
+        continue;
+      }
+      if (stream == 0) blocks.read(reader, from + at, cluster);
+      worker.pieces.add_plain(from + at, cluster);
+    }
   }
 
   void copy_in_one_pass(const Progress& progress, const os::StopToken& stop) {
@@ -135,64 +176,46 @@ class BlockConversion : public ConversionBase {
     HashThread hash;
     ChunkPool pool(2 * threads() + 4, 0, kJobSize);
     OrderedCrew crew(threads(), stop);
-    auto wait = [&] { crew.throw_if_failed(); };
+    auto wait = [&] {
+      crew.throw_if_failed();
+      progress(done(), file.length());
+    };
     os::File::Range data = file.next_data(0);
     for (std::uint64_t offset = 0; offset < file.length();) {
       std::shared_ptr<Chunk> chunk = pool.take(wait);
-      crew.throw_if_failed();
-      chunk->fresh = chunk->memory.span().first(
-          static_cast<std::size_t>(std::min<std::uint64_t>(kJobSize, file.length() - offset)));
-      if (data.offset + data.length <= offset && data.length > 0) data = file.next_data(offset);
-      const bool hole = data.length == 0 || data.offset >= offset + chunk->fresh.size();
+      const std::size_t fresh =
+          static_cast<std::size_t>(std::min<std::uint64_t>(kJobSize, file.length() - offset));
+      chunk->fresh = chunk->memory.span().first(fresh);
+      if (data.length > 0 && data.offset + data.length <= offset) data = file.next_data(offset);
+      const bool hole = data.length == 0 || data.offset >= offset + fresh;
       if (hole) {
         std::fill(chunk->fresh.begin(), chunk->fresh.end(), std::byte{0});
       } else {
-        pace(chunk->fresh.size(), stop);
+        limit_rate(fresh, crew);
         file.read_exactly_at(offset, chunk->fresh);
-        result().bytes_read += chunk->fresh.size();
+        file.expect_read(offset + fresh, kReadAhead);
+        result().bytes_read += fresh;
       }
       hash.add(chunk);
       // A fixed VHD has its footer behind the disk.
       const std::size_t size =
-          offset < end ? static_cast<std::size_t>(std::min<std::uint64_t>(chunk->fresh.size(), end - offset))
-                       : 0;
-      if (!hole && size > 0)
-        crew.submit([this, &workers, chunk, offset, size](unsigned worker, OrderedCrew::Turn& turn) {
-          convert(workers[worker], offset, chunk->fresh.first(size), turn);
-        });
-      offset += chunk->fresh.size();
-      progress(std::min(offset, end), end);
-    }
-    crew.finish();
-    result().source_sha256 = hash.finish(wait);
-  }
-
-  void convert(Worker& worker, std::uint64_t guest_offset, std::span<const std::byte> data,
-               OrderedCrew::Turn& turn) {
-    std::vector<Piece> pieces;
-    std::size_t packed = 0;
-    for (std::size_t at = 0; at < data.size(); at += kClusterSize) {
-      std::span<const std::byte> cluster = data.subspan(at, std::min(kClusterSize, data.size() - at));
-      if (is_zero(cluster)) continue;
-      if (writes_compressed() && cluster.size() == kClusterSize) {
-        std::span<std::byte> room = worker.packed.span().subspan(packed, kClusterSize - 1);
-        if (std::size_t size = worker.deflater.deflate_raw(cluster, room); size > 0) {
-          pieces.push_back(Piece{guest_offset + at, Piece::Encoding::kCompressed, room.first(size)});
-          packed += size;
-          continue;
-        }
-      }
-      if (!pieces.empty() && pieces.back().encoding == Piece::Encoding::kPlain &&
-          pieces.back().guest_offset + pieces.back().bytes.size() == guest_offset + at)
-        pieces.back().bytes = {pieces.back().bytes.data(), pieces.back().bytes.size() + cluster.size()};
+          offset < end ? static_cast<std::size_t>(std::min<std::uint64_t>(fresh, end - offset)) : 0;
+      if (hole || size == 0)
+        count_done(fresh);
       else
-        pieces.push_back(Piece{guest_offset + at, Piece::Encoding::kPlain, cluster});
+        crew.submit(
+            [this, &crew, &workers, chunk, offset, size, fresh](unsigned worker, OrderedCrew::Turn& turn) {
+              PieceMaker& pieces = workers[worker].pieces;
+              pieces.clear();
+              pieces.add_plain(offset, chunk->fresh.first(size));
+              deliver(pieces.pieces(), fresh, crew, turn);
+            });
+      offset += fresh;
+      wait();
     }
-    turn.take();
-    std::vector<Placed> placed;
-    target().place(pieces, placed);
-    turn.give_back();
-    target().write(placed);
+    crew.finish([&] { progress(done(), file.length()); });
+    result().source_sha256 = hash.finish(wait);
+    progress(file.length(), file.length());
   }
 };
 

@@ -64,7 +64,7 @@ std::uint64_t virtual_size_of(const LocatedFile& file, contract::OutputFormat fo
 }  // namespace
 
 CheckResult check_image(const std::filesystem::path& path, contract::OutputFormat format,
-                        std::uint64_t virtual_size, const os::StopToken& stop) {
+                        std::uint64_t virtual_size, const os::StopToken& stop, RateLimiter* limiter) {
   return at_edge(path.string(), [&] {
     os::File opened = os::File::open(path, os::File::Mode::kRead);
     ImageLocation location{path, 0, opened.size(), {}};
@@ -87,13 +87,13 @@ CheckResult check_image(const std::filesystem::path& path, contract::OutputForma
     }
     location.length = std::min<std::uint64_t>(
         location.length, format == contract::OutputFormat::kRaw ? virtual_size : location.length);
-    result.sha256 = sha256_of(location, {}, stop);
+    result.sha256 = sha256_of(location, {}, stop, limiter);
     return result;
   });
 }
 
 std::string sha256_of(const ImageLocation& location, const std::function<void(std::uint64_t)>& progress,
-                      const os::StopToken& stop) {
+                      const os::StopToken& stop, RateLimiter* limiter) {
   return at_edge(display_name(location), [&] {
     LocatedFile file(location);
     file.expect_sequential_reads();
@@ -105,6 +105,7 @@ std::string sha256_of(const ImageLocation& location, const std::function<void(st
       std::shared_ptr<Chunk> chunk = pool.take(wait);
       chunk->fresh = chunk->memory.span().first(
           static_cast<std::size_t>(std::min<std::uint64_t>(kHashChunk, file.length() - offset)));
+      if (limiter != nullptr) limiter->pass(chunk->fresh.size(), wait);
       file.read_exactly_at(offset, chunk->fresh);
       offset += chunk->fresh.size();
       hash.add(std::move(chunk));

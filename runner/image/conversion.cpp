@@ -13,12 +13,15 @@ namespace {
 
 // More threads than this find no more work on one disk and only cost memory.
 constexpr unsigned kMostThreads = 16;
+constexpr int kUsualLevel = 6;
 
 std::unique_ptr<Target> create_target(const SourceImage& source, const std::filesystem::path& path,
                                       const ConversionOptions& options) {
   switch (options.format) {
     case contract::OutputFormat::kQcow2:
-      return create_qcow2_target(path, source.virtual_size);
+      return create_qcow2_target(
+          path, source.virtual_size,
+          options.compress ? std::optional<ClusterCompression>(options.compression) : std::nullopt);
     case contract::OutputFormat::kRaw:
       return create_raw_target(path, source.virtual_size);
     case contract::OutputFormat::kVdi:
@@ -35,10 +38,11 @@ ConversionBase::ConversionBase(const SourceImage& source, const std::filesystem:
       options_(options),
       name_(display_name(source.location)),
       target_name_(target.string()),
-      target_(create_target(source, target, options)) {
+      target_(create_target(source, target, options)),
+      limiter_(options.limiter) {
+  if (!limiter_ && options.rate_limit != 0) limiter_ = std::make_shared<RateLimiter>(options.rate_limit);
   result_.virtual_size = source.virtual_size;
-  result_.compressed = writes_compressed();
-  if (options_.rate_limit != 0) limiter_.emplace(options_.rate_limit);
+  result_.compressed = packing().has_value();
 }
 
 unsigned ConversionBase::threads() const {
@@ -46,17 +50,36 @@ unsigned ConversionBase::threads() const {
   return std::clamp(wanted, 1u, kMostThreads);
 }
 
-void ConversionBase::pace(std::uint64_t bytes, const os::StopToken& stop) {
-  if (limiter_) limiter_->pass(bytes, [&] { stop.throw_if_stopped(); });
+std::optional<ClusterCompression> ConversionBase::packing() const {
+  if (!options_.compress || options_.format != contract::OutputFormat::kQcow2) return std::nullopt;
+  return options_.compression;
 }
 
-bool ConversionBase::writes_compressed() const {
-  return options_.compress && options_.format == contract::OutputFormat::kQcow2;
+int ConversionBase::level() const { return options_.compress_level.value_or(kUsualLevel); }
+
+void ConversionBase::deliver(std::span<const Piece> pieces, std::uint64_t weight, OrderedCrew& crew,
+                             OrderedCrew::Turn& turn) {
+  std::vector<Placed> placed;
+  turn.take();
+  target_->place(pieces, placed);
+  turn.give_back();
+  if (limiter_) {
+    std::uint64_t bytes = 0;
+    for (const Placed& part : placed) bytes += part.bytes.size();
+    limit_rate(bytes, crew);
+  }
+  target_->write(placed);
+  count_done(weight);
+}
+
+void ConversionBase::limit_rate(std::uint64_t bytes, OrderedCrew& crew) {
+  if (limiter_ && bytes > 0) limiter_->pass(bytes, [&] { crew.throw_if_failed(); });
 }
 
 void ConversionBase::copy(const Progress& progress, const os::StopToken& stop) {
   at_edge(name_, [&] {
     copy_disk(progress, stop);
+    target_->flush();
     if (options_.expected_sha256 && result_.source_sha256 != *options_.expected_sha256)
       throw os::Error(
           os::ErrorKind::kInvalid, name_,
@@ -72,7 +95,7 @@ void ConversionBase::apply_overlay(const std::filesystem::path& overlay, const o
       throw os::Error(os::ErrorKind::kInternal, overlay.string(),
                       "the overlay's size is not the disk's: " + std::to_string(reader.virtual_size()) +
                           " and " + std::to_string(source_.virtual_size));
-    result_.overlay_bytes += reader.apply_to(*target_, stop);
+    result_.overlay_bytes += reader.apply_to(*target_, stop, limiter_.get());
   });
 }
 

@@ -15,6 +15,8 @@
 #include <optional>
 #include <string>
 
+#include "runner/image/compression.h"
+#include "runner/image/rate_limiter.h"
 #include "runner/image/source.h"
 #include "runner/os/stop.h"
 
@@ -23,11 +25,14 @@ namespace hyper2kvm::image {
 struct ConversionOptions {
   contract::OutputFormat format = contract::OutputFormat::kQcow2;
   bool compress = false;
+  ClusterCompression compression = ClusterCompression::kDeflate;
   std::optional<int> compress_level;  // 1-9, where something is compressed anew
   std::optional<std::string>
-      expected_sha256;            // of the source's bytes (file or member); a mismatch makes copy() throw
-  bool check_grains = true;       // Adler-32 of every streamOptimized grain
-  std::uint64_t rate_limit = 0;   // bytes of the source a second, 0 none
+      expected_sha256;           // of the source's bytes (file or member); a mismatch makes copy() throw
+  bool check_grains = true;      // Adler-32 of every streamOptimized grain
+  std::uint64_t rate_limit = 0;  // bytes a second, read and written; 0 none
+  // The same for several conversions together, in place of rate_limit; may be null.
+  std::shared_ptr<RateLimiter> limiter;
   unsigned threads = 0;           // 0: one a core
   std::filesystem::path scratch;  // private directory for sockets; must exist
 };
@@ -44,7 +49,8 @@ struct ConversionResult {
 
 class Conversion {
  public:
-  // done and total are bytes of the source file (or of the virtual disk, where that is what is read).
+  // done and total are bytes of the source file, or of the disk's data where blocks are read: what is done is
+  // written. done never goes back; it is total only at the end.
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
   static std::unique_ptr<Conversion> create(const SourceImage& source, const std::filesystem::path& target,
                                             const ConversionOptions& options);
@@ -61,16 +67,17 @@ class Conversion {
 void create_overlay(const std::filesystem::path& path, std::uint64_t virtual_size);
 
 // Reads a whole finished image back: `qemu-img check` for the formats that have one, and the SHA-256 of the
-// file. Throws os::Error (kInvalid) when the image is damaged.
+// file. limiter: of its own reads; may be null. Throws os::Error (kInvalid) when the image is damaged.
 struct CheckResult {
   std::string sha256;   // of the file
   std::string checker;  // what looked: "qemu-img check", "size and readability"
 };
 CheckResult check_image(const std::filesystem::path& path, contract::OutputFormat format,
-                        std::uint64_t virtual_size, const os::StopToken& stop);
+                        std::uint64_t virtual_size, const os::StopToken& stop,
+                        RateLimiter* limiter = nullptr);
 
-// SHA-256 of a file or a member, as 64 lower-case hex digits.
+// SHA-256 of a file or a member, as 64 lower-case hex digits. limiter: of its reads; may be null.
 std::string sha256_of(const ImageLocation& location, const std::function<void(std::uint64_t)>& progress,
-                      const os::StopToken& stop);
+                      const os::StopToken& stop, RateLimiter* limiter = nullptr);
 
 }  // namespace hyper2kvm::image

@@ -1,11 +1,15 @@
-// What every Conversion does in the same way: making the target, applying the overlay, finishing.
+// What every Conversion does in the same way: making the target, delivering pieces to it, applying the
+// overlay, finishing.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "runner/image/conversion.h"
-#include "runner/image/rate_limiter.h"
+#include "runner/image/ordered_crew.h"
 #include "runner/image/target.h"
 
 namespace hyper2kvm::image {
@@ -19,17 +23,25 @@ class ConversionBase : public Conversion {
   ConversionResult finish() final;
 
  protected:
-  // Fills target(), and result() with what was read and its SHA-256 where it was computed on the way.
+  // Fills the target, and result() with what was read and its SHA-256 where it was computed on the way.
   virtual void copy_disk(const Progress& progress, const os::StopToken& stop) = 0;
   const SourceImage& source() const { return source_; }
   const ConversionOptions& options() const { return options_; }
   const std::string& name() const { return name_; }  // of the source, for messages
-  Target& target() { return *target_; }
   ConversionResult& result() { return result_; }
   unsigned threads() const;
-  // Returns when this many more bytes of the source may be read.
-  void pace(std::uint64_t bytes, const os::StopToken& stop);
-  bool writes_compressed() const;
+  // How the target's clusters are packed; none where they are plain.
+  std::optional<ClusterCompression> packing() const;
+  int level() const;
+  RateLimiter* limiter() const { return limiter_.get(); }  // null where there is no limit
+
+  // A job's last step: takes places in turn, then writes. weight: what the job counts for in done().
+  void deliver(std::span<const Piece> pieces, std::uint64_t weight, OrderedCrew& crew,
+               OrderedCrew::Turn& turn);
+  // Holds a transfer back until the rate limit allows it. Throws what stops the crew meanwhile.
+  void limit_rate(std::uint64_t bytes, OrderedCrew& crew);
+  void count_done(std::uint64_t weight) { done_.fetch_add(weight, std::memory_order_relaxed); }
+  std::uint64_t done() const { return done_.load(std::memory_order_relaxed); }
 
  private:
   SourceImage source_;
@@ -37,7 +49,8 @@ class ConversionBase : public Conversion {
   std::string name_;
   std::string target_name_;
   std::unique_ptr<Target> target_;
-  std::optional<RateLimiter> limiter_;  // none: as fast as it goes
+  std::shared_ptr<RateLimiter> limiter_;
+  std::atomic<std::uint64_t> done_{0};
   ConversionResult result_;
 };
 

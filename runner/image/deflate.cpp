@@ -22,9 +22,9 @@ std::size_t Inflater::inflate_zlib(std::span<const std::byte> stream, std::span<
   return result == LIBDEFLATE_SUCCESS ? size : 0;
 }
 
-std::size_t Inflater::inflate_raw(std::span<const std::byte> stream, std::span<std::byte> output) {
+std::size_t Inflater::inflate_raw(std::span<const std::byte> stream, std::span<std::byte> output,
+                                  std::size_t& used) {
   std::size_t size = 0;
-  std::size_t used = 0;
   auto result = libdeflate_deflate_decompress_ex(decompressor_.get(), stream.data(), stream.size(),
                                                  output.data(), output.size(), &used, &size);
   return result == LIBDEFLATE_SUCCESS ? size : 0;

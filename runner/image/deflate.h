@@ -18,8 +18,8 @@ class Inflater {
   // Inflates a zlib stream and compares its Adler-32. Returns the bytes that it holds, or nothing (size 0)
   // where it is damaged or holds more than output.
   std::size_t inflate_zlib(std::span<const std::byte> stream, std::span<std::byte> output);
-  // The same for a raw deflate stream that may have other bytes behind it.
-  std::size_t inflate_raw(std::span<const std::byte> stream, std::span<std::byte> output);
+  // The same for a raw deflate stream that may have other bytes behind it; used is its own length.
+  std::size_t inflate_raw(std::span<const std::byte> stream, std::span<std::byte> output, std::size_t& used);
 
  private:
   struct Free {

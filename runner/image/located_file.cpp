@@ -48,4 +48,10 @@ void LocatedFile::expect_sequential_reads() const {
                         POSIX_FADV_SEQUENTIAL);
 }
 
+void LocatedFile::expect_read(std::uint64_t offset, std::uint64_t length) const {
+  if (offset >= length_) return;
+  (void)::posix_fadvise(file_.fd(), static_cast<off_t>(base_ + offset),
+                        static_cast<off_t>(std::min(length, length_ - offset)), POSIX_FADV_WILLNEED);
+}
+
 }  // namespace hyper2kvm::image

@@ -27,8 +27,9 @@ class LocatedFile {
   int fd() const { return file_.fd(); }
   // Where the image begins in its file.
   std::uint64_t base() const { return base_; }
-  // Tells the kernel to read ahead, where it listens.
+  // Tell the kernel to read ahead, where it listens: in general, and a range that is wanted soon.
   void expect_sequential_reads() const;
+  void expect_read(std::uint64_t offset, std::uint64_t length) const;
 
  private:
   os::File file_;

@@ -31,7 +31,7 @@ Qcow2Header read_header(const os::File& file) {
 OverlayReader::OverlayReader(const std::filesystem::path& path)
     : file_(os::File::open(path, os::File::Mode::kRead)), header_(read_header(file_)) {}
 
-std::uint64_t OverlayReader::apply_to(Target& target, const os::StopToken& stop) const {
+std::uint64_t OverlayReader::apply_to(Target& target, const os::StopToken& stop, RateLimiter* limiter) const {
   const std::uint64_t length = file_.size();
   auto read_cluster = [&](std::uint64_t offset, std::span<std::byte> bytes, const char* what) {
     if (offset % kClusterSize != 0 || offset > length || length - offset < 1)
@@ -65,6 +65,7 @@ std::uint64_t OverlayReader::apply_to(Target& target, const os::StopToken& stop)
         target.zero(guest_offset, size);
       } else {
         if ((entry & qcow2::kOffsetMask) == 0) continue;
+        if (limiter != nullptr) limiter->pass(2 * size, [&] { stop.throw_if_stopped(); });
         read_cluster(entry & qcow2::kOffsetMask, data.span(), "a cluster");
         target.overwrite(guest_offset, data.span().first(size));
       }

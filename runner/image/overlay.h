@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "runner/image/qcow2_header.h"
+#include "runner/image/rate_limiter.h"
 #include "runner/image/target.h"
 #include "runner/os/file.h"
 #include "runner/os/stop.h"
@@ -19,7 +20,8 @@ class OverlayReader {
   explicit OverlayReader(const std::filesystem::path& path);
   std::uint64_t virtual_size() const { return header_.virtual_size; }
   // Writes its clusters over the target's, in disk order. Returns the bytes of the disk that changed.
-  std::uint64_t apply_to(Target& target, const os::StopToken& stop) const;
+  // limiter: may be null.
+  std::uint64_t apply_to(Target& target, const os::StopToken& stop, RateLimiter* limiter = nullptr) const;
 
  private:
   os::File file_;

@@ -92,7 +92,12 @@ SourceImage open_qcow2(const ImageLocation& location, const std::string& name_pr
   SourceImage source;
   source.location = location;
   source.format = contract::SourceFormat::kQcow2;
-  source.layout = Layout::kOther;
+  const Qcow2Header& top = chain.front().header;
+  if (chain.size() == 1 && !top.has_data_file && !top.extended_l2) {
+    source.layout = Layout::kMapped;
+    source.extents.push_back(
+        SourceExtent{location.file, location.offset, location.length, top.virtual_size, true});
+  }
   source.virtual_size = chain.front().header.virtual_size;
   if (source.virtual_size == 0)
     refuse(display_name(location), "holds a disk of size 0", "Export the machine again.");

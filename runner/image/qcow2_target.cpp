@@ -13,8 +13,10 @@ namespace {
 
 class Qcow2Target : public Target {
  public:
-  Qcow2Target(const std::filesystem::path& path, std::uint64_t virtual_size, ClusterCompression compression)
-      : Target(path, virtual_size), tables_(file_, virtual_size, compression) {}
+  Qcow2Target(const std::filesystem::path& path, std::uint64_t virtual_size,
+              std::optional<ClusterCompression> compression)
+      : Target(path, virtual_size, compression.has_value()),
+        tables_(file_, virtual_size, compression.value_or(ClusterCompression::kDeflate)) {}
 
   void place(std::span<const Piece> pieces, std::vector<Placed>& placed) override {
     // Compressed pieces first, so that plain ones between them do not end the cluster they are packed into.
@@ -105,7 +107,7 @@ class Qcow2Target : public Target {
 }  // namespace
 
 std::unique_ptr<Target> create_qcow2_target(const std::filesystem::path& path, std::uint64_t virtual_size,
-                                            ClusterCompression compression) {
+                                            std::optional<ClusterCompression> compression) {
   return std::make_unique<Qcow2Target>(path, virtual_size, compression);
 }
 

@@ -1,4 +1,4 @@
-// How fast a disk may be read, so that a conversion leaves room for others.
+// How fast a job may read and write: one limit for all its disks and all their threads.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,7 @@
 // Raw: a byte of the disk is the same byte of the file, and what is not written is a hole.
+//
+// A block device holds whatever was on it before, so there the gaps between the pieces are zeroed as they are
+// passed; a piece that comes late, into a gap, is written after that.
 #include <algorithm>
 
 #include "runner/image/deflate.h"
@@ -27,7 +30,12 @@ class RawTarget : public Target {
       if (piece.encoding != Piece::Encoding::kPlain)
         throw os::Error(os::ErrorKind::kInternal, file_.path().string(),
                         "compressed data were meant for a raw image");
-      placed.push_back(Placed{piece.guest_offset, clip(piece.guest_offset, piece.bytes)});
+      const std::span<const std::byte> bytes = clip(piece.guest_offset, piece.bytes);
+      if (file_.is_block_device()) {
+        zero_up_to(piece.guest_offset);
+        passed_ = std::max(passed_, piece.guest_offset + bytes.size());
+      }
+      placed.push_back(Placed{piece.guest_offset, bytes});
     }
   }
 
@@ -44,9 +52,20 @@ class RawTarget : public Target {
       file_.zero_at(guest_offset, std::min(length, virtual_size_ - guest_offset));
   }
 
+  void flush() override {
+    if (file_.is_block_device()) zero_up_to(virtual_size_);
+    Target::flush();
+  }
+
   std::uint64_t finish() override { return file_.finish(); }
 
  private:
+  void zero_up_to(std::uint64_t offset) {
+    if (offset <= passed_) return;
+    file_.zero_at(passed_, offset - passed_);
+    passed_ = offset;
+  }
+
   // The last cluster of a disk may be longer than the disk.
   std::span<const std::byte> clip(std::uint64_t guest_offset, std::span<const std::byte> bytes) const {
     if (guest_offset >= virtual_size_)
@@ -54,6 +73,8 @@ class RawTarget : public Target {
     return bytes.first(
         static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), virtual_size_ - guest_offset)));
   }
+
+  std::uint64_t passed_ = 0;  // on a block device: all before it is written or zeroed
 };
 
 }  // namespace

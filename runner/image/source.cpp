@@ -33,7 +33,7 @@ SourceImage begin_flat(const ImageLocation& location, SourceFormat format, std::
                        const std::string& name_prefix) {
   SourceImage source = begin(location, format, virtual_size);
   source.layout = Layout::kFlat;
-  source.extents.push_back(FlatExtent{location.file, location.offset, virtual_size});
+  source.extents.push_back(SourceExtent{location.file, location.offset, virtual_size, virtual_size, false});
   BlockGraph graph(name_prefix);
   graph.add_file(ImageLocation{location.file, location.offset, virtual_size, location.name}, false);
   graph.finish(source);
@@ -51,9 +51,12 @@ SourceImage open_raw(const ImageLocation& location, const std::string& name_pref
   return begin_flat(location, SourceFormat::kRaw, file.length(), name_prefix);
 }
 
-SourceImage open_with_qemu(const ImageLocation& location, SourceFormat format, std::uint64_t virtual_size,
-                           const char* driver, const std::string& name_prefix) {
+// An image whose blocks we find ourselves; the repair opens it through QEMU's driver.
+SourceImage begin_mapped(const ImageLocation& location, SourceFormat format, std::uint64_t virtual_size,
+                         const char* driver, const std::string& name_prefix) {
   SourceImage source = begin(location, format, virtual_size);
+  source.layout = Layout::kMapped;
+  source.extents.push_back(SourceExtent{location.file, location.offset, location.length, virtual_size, true});
   BlockGraph graph(name_prefix);
   graph.add_format(driver, graph.add_file(location, location.offset == 0));
   graph.finish(source);
@@ -72,7 +75,7 @@ SourceImage open_vhd(const ImageLocation& location, const std::string& name_pref
                     "The file is truncated: export or copy it again.");
   VhdFooter footer = parse_vhd_footer(bytes, file.name());
   if (footer.type == VhdFooter::Type::kDynamic)
-    return open_with_qemu(location, SourceFormat::kVhd, footer.virtual_size, "vpc", name_prefix);
+    return begin_mapped(location, SourceFormat::kVhd, footer.virtual_size, "vpc", name_prefix);
   if (footer.virtual_size > file.length() - kVhdFooterSize)
     throw os::Error(os::ErrorKind::kInvalid, file.name(),
                     "ends too early: its disk has " + std::to_string(footer.virtual_size) + " bytes",
@@ -85,7 +88,7 @@ SourceImage open_vhdx(const ImageLocation& location, const std::string& name_pre
   VhdxHeader header = read_vhdx_header(
       [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
       file.length(), file.name());
-  return open_with_qemu(location, SourceFormat::kVhdx, header.virtual_size, "vhdx", name_prefix);
+  return begin_mapped(location, SourceFormat::kVhdx, header.virtual_size, "vhdx", name_prefix);
 }
 
 SourceImage open_vdi(const ImageLocation& location, const std::string& name_prefix) {
@@ -93,7 +96,7 @@ SourceImage open_vdi(const ImageLocation& location, const std::string& name_pref
   std::vector<std::byte> bytes(kVdiHeaderSize);
   file.read_exactly_at(0, bytes);
   VdiHeader header = parse_vdi_header(bytes, file.length(), file.name());
-  return open_with_qemu(location, SourceFormat::kVdi, header.virtual_size, "vdi", name_prefix);
+  return begin_mapped(location, SourceFormat::kVdi, header.virtual_size, "vdi", name_prefix);
 }
 
 }  // namespace

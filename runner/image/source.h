@@ -24,14 +24,17 @@ struct ImageLocation {
 enum class Layout {
   kStreamOptimized,  // VMDK: our own reader, one pass
   kFlat,             // raw, fixed VHD, VMDK flat extents: bytes at known places
-  kOther,            // through qemu-storage-daemon
+  kMapped,           // blocks behind a map that we read ourselves: most images
+  kOther,            // through qemu-storage-daemon: what has backing or data files, and rare kinds
 };
 
-// A run of a kFlat disk: bytes of a file, in disk order.
-struct FlatExtent {
+// A run of a disk, in disk order: a flat one is bytes of a file, a mapped one is an image in a file.
+struct SourceExtent {
   std::filesystem::path file;
-  std::uint64_t offset = 0;  // bytes
-  std::uint64_t length = 0;  // bytes
+  std::uint64_t offset = 0;        // bytes, where the data or the image begin
+  std::uint64_t length = 0;        // bytes of the file
+  std::uint64_t virtual_size = 0;  // bytes of the disk
+  bool mapped = false;
 };
 
 struct SourceImage {
@@ -41,7 +44,7 @@ struct SourceImage {
   std::uint64_t virtual_size = 0;  // bytes
   // Every file that belongs to it (extents, a backing chain), location.file first.
   std::vector<std::filesystem::path> files;
-  std::vector<FlatExtent> extents;  // kFlat only
+  std::vector<SourceExtent> extents;  // kFlat and kMapped
   // JSON for qemu-storage-daemon's --blockdev, in order, read-only; the last one's node-name is node_name.
   std::vector<std::string> blockdevs;
   std::string node_name;

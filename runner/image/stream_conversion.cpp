@@ -3,7 +3,7 @@
 //   this thread: read a chunk, find its grains ──► hash thread: SHA-256
 //                                              └─► workers: inflate and check, take places in turn, write
 //
-// Into a compressed qcow2 the deflate streams are passed on as they are: a grain is 64 KiB in a zlib stream,
+// Into a deflate-compressed qcow2 the streams are passed on as they are: a grain is 64 KiB in a zlib stream,
 // a compressed cluster is 64 KiB in a raw deflate stream, which is the same without 2 bytes before and 4
 // behind. Grains that did not shrink become plain clusters. Grains of zeroes become nothing in any target.
 // What the grains' own markers say is checked against the grain tables when all are known.
@@ -16,14 +16,16 @@
 #include "runner/image/deflate.h"
 #include "runner/image/grain_stream.h"
 #include "runner/image/located_file.h"
-#include "runner/image/ordered_crew.h"
+#include "runner/image/piece_maker.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
 
-constexpr std::size_t kChunkSize = 4u << 20;
+constexpr std::size_t kChunkSize = 2u << 20;
+constexpr std::size_t kReadAhead = 8u << 20;
 constexpr std::size_t kGrainsInJob = 32;  // 2 MiB of the disk
+constexpr std::size_t kJobSize = kGrainsInJob * kGrainSize;
 // 64 KiB of zeroes are some 80 bytes of deflate; anything longer is not worth a look.
 constexpr std::size_t kLongestZeroGrain = 256;
 
@@ -35,9 +37,10 @@ class StreamConversion : public ConversionBase {
 
  private:
   struct Worker {
+    Worker(std::optional<ClusterCompression> packing, int level) : pieces(kJobSize, packing, level) {}
     Inflater inflater;
-    AlignedBuffer inflated{kGrainsInJob * kGrainSize};
-    AlignedBuffer packed{kGrainsInJob * kGrainSize};
+    AlignedBuffer inflated{kGrainSize + kJobSize};
+    PieceMaker pieces;
   };
 
   void copy_disk(const Progress& progress, const os::StopToken& stop) override {
@@ -51,85 +54,92 @@ class StreamConversion : public ConversionBase {
     GrainStream stream(layout, name());
 
     // The order matters on the way out: the crew ends before what its jobs use.
-    std::vector<Worker> workers(threads());
+    std::vector<Worker> workers;
+    for (unsigned i = 0; i < threads(); ++i) workers.emplace_back(packing(), level());
     std::optional<HashThread> hash;
     if (options().check_grains || options().expected_sha256) hash.emplace();
-    ChunkPool pool(2 * threads() + 4, kLargestGrainRecord, kChunkSize);
+    ChunkPool pool(2 * threads() + 2, kLargestGrainRecord, kChunkSize);
     OrderedCrew crew(threads(), stop);
-    auto wait = [&] { crew.throw_if_failed(); };
+    auto wait = [&] {
+      crew.throw_if_failed();
+      progress(done(), file.length());
+    };
 
     std::shared_ptr<Chunk> previous;
     std::size_t kept = 0;  // bytes at the end of previous that belong to an incomplete record
     for (std::uint64_t offset = 0; offset < file.length();) {
       std::shared_ptr<Chunk> chunk = pool.take(wait);
-      crew.throw_if_failed();
-      std::size_t size =
+      const std::size_t size =
           static_cast<std::size_t>(std::min<std::uint64_t>(kChunkSize, file.length() - offset));
+      limit_rate(size, crew);
       chunk->fresh = chunk->memory.span().subspan(chunk->head_size, size);
-      pace(size, stop);
       file.read_exactly_at(offset, chunk->fresh);
       offset += size;
+      file.expect_read(offset, kReadAhead);
       std::span<std::byte> window = chunk->with_head(kept);
       if (kept > 0) std::memcpy(window.data(), previous->fresh.data() + previous->fresh.size() - kept, kept);
       if (hash) hash->add(chunk);
       std::vector<Grain> grains;
       kept = window.size() - stream.parse(window, grains);
-      for (std::size_t first = 0; first < grains.size(); first += kGrainsInJob)
-        crew.submit([this, &workers, chunk,
-                     part = std::vector<Grain>(grains.begin() + static_cast<std::ptrdiff_t>(first),
-                                               grains.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                                                    first + kGrainsInJob, grains.size())))](
-                        unsigned worker, OrderedCrew::Turn& turn) { convert(workers[worker], part, turn); });
+      submit(crew, workers, chunk, grains, size);
       previous = std::move(chunk);
-      progress(offset, file.length());
+      wait();
     }
     previous.reset();
     stream.end();
     verify_grain_tables(layout, stream.ledger(), read, name(), stop);
-    crew.finish();
+    crew.finish([&] { progress(done(), file.length()); });
     result().bytes_read = file.length();
     if (hash) result().source_sha256 = hash->finish([&] { stop.throw_if_stopped(); });
+    progress(file.length(), file.length());
   }
 
-  void convert(Worker& worker, const std::vector<Grain>& grains, OrderedCrew::Turn& turn) {
-    std::vector<Piece> pieces;
-    std::size_t packed = 0;
+  // The chunk's bytes count as done when its last job is.
+  void submit(OrderedCrew& crew, std::vector<Worker>& workers, const std::shared_ptr<Chunk>& chunk,
+              const std::vector<Grain>& grains, std::size_t size) {
+    if (grains.empty()) count_done(size);
+    for (std::size_t first = 0; first < grains.size(); first += kGrainsInJob) {
+      const std::size_t last = std::min(first + kGrainsInJob, grains.size());
+      const std::uint64_t weight = size * last / grains.size() - size * first / grains.size();
+      crew.submit([this, &crew, &workers, chunk, weight,
+                   part = std::vector<Grain>(grains.begin() + static_cast<std::ptrdiff_t>(first),
+                                             grains.begin() + static_cast<std::ptrdiff_t>(last))](
+                      unsigned worker, OrderedCrew::Turn& turn) {
+        convert(workers[worker], part);
+        deliver(workers[worker].pieces.pieces(), weight, crew, turn);
+      });
+    }
+  }
+
+  void convert(Worker& worker, const std::vector<Grain>& grains) {
+    worker.pieces.clear();
     for (std::size_t i = 0; i < grains.size(); ++i) {
       const Grain& grain = grains[i];
-      std::span<const std::byte> deflate = deflate_part(grain.zlib);
+      const std::span<const std::byte> deflate = deflate_part(grain.zlib);
       if (deflate.empty()) damaged(grain, "is no zlib stream");
       const std::uint64_t guest_offset = grain.number * kGrainSize;
       // The last grain of a disk may be cut where the disk ends.
       const std::size_t shortest =
           static_cast<std::size_t>(std::min<std::uint64_t>(kGrainSize, capacity_ - guest_offset));
-      const bool pass_on = writes_compressed() && deflate.size() < kClusterSize && shortest == kGrainSize;
-      std::span<std::byte> plain = worker.inflated.span().subspan(i * kGrainSize, kGrainSize);
-      if (options().check_grains || !pass_on || deflate.size() < kLongestZeroGrain) {
-        std::size_t size = worker.inflater.inflate_zlib(grain.zlib, plain);
+      const bool pass_on = packing() == ClusterCompression::kDeflate && deflate.size() < kClusterSize &&
+                           shortest == kGrainSize;
+      const bool may_be_zero = deflate.size() < kLongestZeroGrain;
+      // What is written plain has a place of its own, so neighbours stay neighbours. What is only checked
+      // goes to the same place each time, which stays in the processor's cache.
+      const std::span<std::byte> plain =
+          worker.inflated.span().subspan(pass_on ? 0 : (i + 1) * kGrainSize, kGrainSize);
+      if (options().check_grains || !pass_on || may_be_zero) {
+        const std::size_t size = worker.inflater.inflate_zlib(grain.zlib, plain);
         if (size == 0) damaged(grain, "does not match its checksum");
         if (size != kGrainSize && size != shortest)
           damaged(grain, "holds " + std::to_string(size) + " bytes instead of " + std::to_string(kGrainSize));
         std::fill(plain.begin() + static_cast<std::ptrdiff_t>(size), plain.end(), std::byte{0});
-        if ((!pass_on || deflate.size() < kLongestZeroGrain) && is_zero(plain)) continue;
       }
-      if (pass_on) {
-        std::span<std::byte> place = worker.packed.span().subspan(packed, deflate.size());
-        std::memcpy(place.data(), deflate.data(), deflate.size());
-        packed += deflate.size();
-        pieces.push_back(Piece{guest_offset, Piece::Encoding::kCompressed, place});
-      } else if (!pieces.empty() && pieces.back().encoding == Piece::Encoding::kPlain &&
-                 pieces.back().guest_offset + pieces.back().bytes.size() == guest_offset &&
-                 pieces.back().bytes.data() + pieces.back().bytes.size() == plain.data()) {
-        pieces.back().bytes = {pieces.back().bytes.data(), pieces.back().bytes.size() + kGrainSize};
-      } else {
-        pieces.push_back(Piece{guest_offset, Piece::Encoding::kPlain, plain});
-      }
+      if (!pass_on)
+        worker.pieces.add_plain(guest_offset, plain);
+      else if (!may_be_zero || !is_zero(plain))
+        worker.pieces.add_packed(guest_offset, deflate);
     }
-    turn.take();
-    std::vector<Placed> placed;
-    target().place(pieces, placed);
-    turn.give_back();
-    target().write(placed);
   }
 
   [[noreturn]] void damaged(const Grain& grain, const std::string& problem) const {

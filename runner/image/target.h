@@ -9,10 +9,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "runner/contract/manifest.h"
+#include "runner/image/compression.h"
 #include "runner/image/target_file.h"
 
 namespace hyper2kvm::image {
@@ -44,6 +45,8 @@ class Target {
   virtual void place(std::span<const Piece> pieces, std::vector<Placed>& placed) = 0;
   // Thread-safe.
   void write(std::span<const Placed> placed) { file_.write(placed); }
+  // Ends the copy: all that was written is in the file then. By one thread, when the others are done.
+  virtual void flush() { file_.flush(); }
 
   // After the copy, by one thread. bytes: whole clusters, but for the end of the disk.
   virtual void overwrite(std::uint64_t guest_offset, std::span<const std::byte> bytes) = 0;
@@ -54,17 +57,17 @@ class Target {
   std::uint64_t virtual_size() const { return virtual_size_; }
 
  protected:
-  Target(const std::filesystem::path& path, std::uint64_t virtual_size)
-      : file_(path), virtual_size_(virtual_size) {}
+  Target(const std::filesystem::path& path, std::uint64_t virtual_size, bool collect_small_writes = false)
+      : file_(path, collect_small_writes), virtual_size_(virtual_size) {}
   TargetFile file_;
   const std::uint64_t virtual_size_;
 };
 
 // A target file is created and must not exist; raw may also go to a block device that is there.
 std::unique_ptr<Target> create_raw_target(const std::filesystem::path& path, std::uint64_t virtual_size);
-enum class ClusterCompression { kDeflate, kZstd };
+// compression: of the compressed pieces that will come; none where all will be plain.
 std::unique_ptr<Target> create_qcow2_target(const std::filesystem::path& path, std::uint64_t virtual_size,
-                                            ClusterCompression compression = ClusterCompression::kDeflate);
+                                            std::optional<ClusterCompression> compression);
 std::unique_ptr<Target> create_vdi_target(const std::filesystem::path& path, std::uint64_t virtual_size);
 
 }  // namespace hyper2kvm::image

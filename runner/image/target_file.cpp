@@ -8,6 +8,7 @@
 #include <new>
 
 #include "runner/image/target.h"
+#include "runner/image/write_stage.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
@@ -15,6 +16,8 @@ namespace {
 
 // Smaller writes are cheaper through the page cache.
 constexpr std::size_t kSmallestDirectWrite = 64 * 1024;
+// Larger ones are worth a write of their own even where small ones are collected.
+constexpr std::size_t kLargestCollected = 256 * 1024;
 
 bool is_aligned(std::uint64_t value) { return value % AlignedBuffer::kAlignment == 0; }
 
@@ -28,14 +31,19 @@ AlignedBuffer::AlignedBuffer(std::size_t size) : size_(size) {
 
 void AlignedBuffer::Free::operator()(std::byte* memory) const { std::free(memory); }
 
-TargetFile::TargetFile(const std::filesystem::path& path) {
+TargetFile::TargetFile(const std::filesystem::path& path, bool collect_small_writes) {
   struct stat status;
   block_device_ = ::stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode);
   buffered_ = os::File::open(path, block_device_ ? os::File::Mode::kReadWrite : os::File::Mode::kCreate);
   os::File direct = os::File::open(path, os::File::Mode::kReadWrite);
   int flags = ::fcntl(direct.fd(), F_GETFL);
   if (flags >= 0 && ::fcntl(direct.fd(), F_SETFL, flags | O_DIRECT) == 0) direct_ = std::move(direct);
+  if (direct_ && collect_small_writes)
+    stage_ = std::make_unique<WriteStage>(
+        [this](std::uint64_t offset, std::span<const std::byte> bytes) { write_at(offset, bytes); });
 }
+
+TargetFile::~TargetFile() = default;
 
 void TargetFile::write(std::span<const Placed> placed) {
   for (std::size_t first = 0; first < placed.size();) {
@@ -47,9 +55,19 @@ void TargetFile::write(std::span<const Placed> placed) {
       run = {run.data(), run.size() + placed[next].bytes.size()};
       ++next;
     }
-    write_at(offset, run);
+    const bool whole = is_aligned(offset) && is_aligned(run.size()) && run.size() > kLargestCollected;
+    if (stage_ && !whole)
+      stage_->add(offset, run);
+    else
+      write_at(offset, run);
     first = next;
   }
+}
+
+void TargetFile::flush() {
+  if (!stage_) return;
+  stage_->flush();
+  stage_.reset();
 }
 
 void TargetFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -59,6 +77,7 @@ void TargetFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 }
 
 std::uint64_t TargetFile::finish() {
+  flush();
   buffered_.sync();
   struct stat status;
   if (::fstat(buffered_.fd(), &status) != 0)

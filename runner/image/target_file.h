@@ -1,8 +1,9 @@
 // The file under a target: data past the page cache where that helps, everything else through it.
 //
 // Big aligned pieces are written with O_DIRECT where the file system takes it: no second copy in memory, and
-// the disk works while the processors inflate, instead of all at once at the sync. The two descriptors of the
-// file never write the same 4 KiB block at the same time.
+// the disk works while the processors inflate, instead of all at once at the sync. Pieces that are neither
+// are collected until they are. The two descriptors of the file never write the same 4 KiB block at the same
+// time.
 #pragma once
 
 #include <cstdint>
@@ -34,15 +35,22 @@ class AlignedBuffer {
   std::size_t size_ = 0;
 };
 
+class WriteStage;
+
 class TargetFile {
  public:
-  // Creates the file, which must not exist, or opens a block device that does.
-  explicit TargetFile(const std::filesystem::path& path);
+  // Creates the file, which must not exist, or opens a block device that does. collect_small_writes: for a
+  // target whose pieces follow each other in the file byte after byte.
+  explicit TargetFile(const std::filesystem::path& path, bool collect_small_writes = false);
+  ~TargetFile();
 
   const std::filesystem::path& path() const { return buffered_.path(); }
   bool is_block_device() const { return block_device_; }
-  // Neighbours in both file and memory go out as one write. Thread-safe.
+  // Neighbours in both file and memory go out as one write. What was collected is not in the file before
+  // flush(). Thread-safe.
   void write(std::span<const Placed> placed);
+  // Writes what was collected. By one thread, when the others are done; what follows it goes out at once.
+  void flush();
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   void read_exactly_at(std::uint64_t offset, std::span<std::byte> bytes) const {
     buffered_.read_exactly_at(offset, bytes);
@@ -56,6 +64,7 @@ class TargetFile {
  private:
   os::File buffered_;
   os::File direct_;  // none where the file system does not take O_DIRECT
+  std::unique_ptr<WriteStage> stage_;
   bool block_device_ = false;
 };
 

@@ -62,7 +62,7 @@ VdiHeader parse_vdi_header(std::span<const std::byte> bytes, std::uint64_t lengt
   if (data_offset > length || allocated > divide_up(length - data_offset, kBlockSize))
     refuse(name, "ends too early: " + std::to_string(allocated) + " blocks are not all there",
            "The file is truncated: export or copy it again.");
-  return VdiHeader{virtual_size, type == 2};
+  return VdiHeader{virtual_size, map_offset, data_offset};
 }
 
 }  // namespace hyper2kvm::image

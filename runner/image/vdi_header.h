@@ -12,7 +12,8 @@ constexpr std::size_t kVdiHeaderSize = 512;
 
 struct VdiHeader {
   std::uint64_t virtual_size = 0;  // bytes
-  bool fixed = false;
+  std::uint64_t map_offset = 0;
+  std::uint64_t data_offset = 0;
 };
 
 bool has_vdi_magic(std::span<const std::byte> bytes);

@@ -17,6 +17,10 @@ using Guid = std::array<unsigned char, 16>;
 // As they lie in the file: the first three parts little endian.
 constexpr Guid kMetadataRegion = {0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b,
                                   0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e};
+constexpr Guid kTableRegion = {0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42,
+                               0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08};
+constexpr Guid kLogicalSectorSize = {0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47,
+                                     0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f};
 constexpr Guid kFileParameters = {0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d,
                                   0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b};
 constexpr Guid kVirtualDiskSize = {0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48,
@@ -78,18 +82,25 @@ VhdxHeader read_vhdx_header(const std::function<void(std::uint64_t, std::span<st
 
   std::vector<std::byte> table(kTableSize);
   std::uint64_t metadata_offset = 0;
+  std::uint64_t table_length = 0;
+  VhdxHeader result;
   for (std::uint64_t offset : kRegionTableOffsets) {
     read(offset, table);
     if (std::memcmp(table.data(), "regi", 4) != 0 || load_little<std::uint32_t>(table, 4) != checksum(table))
       continue;
     std::uint32_t entries = load_little<std::uint32_t>(table, 8);
     if (entries > kMostEntries) refuse(name, "has too many entries in its region table");
-    for (std::uint32_t entry = 0; entry < entries; ++entry)
-      if (std::size_t at = 16 + entry * std::size_t{32}; has_guid(table, at, kMetadataRegion))
-        metadata_offset = load_little<std::uint64_t>(table, at + 16);
+    for (std::uint32_t entry = 0; entry < entries; ++entry) {
+      const std::size_t at = 16 + entry * std::size_t{32};
+      const std::uint64_t region = load_little<std::uint64_t>(table, at + 16);
+      if (has_guid(table, at, kMetadataRegion)) metadata_offset = region;
+      if (!has_guid(table, at, kTableRegion)) continue;
+      result.table_offset = region;
+      table_length = load_little<std::uint32_t>(table, at + 24);
+    }
     break;
   }
-  if (metadata_offset == 0) refuse(name, "has no valid region table");
+  if (metadata_offset == 0 || result.table_offset == 0) refuse(name, "has no valid region table");
   if (metadata_offset > length || length - metadata_offset < kTableSize)
     refuse(name, "has its metadata past the end of the file");
 
@@ -111,7 +122,6 @@ VhdxHeader read_vhdx_header(const std::function<void(std::uint64_t, std::span<st
     refuse(name, "lacks metadata that every VHDX has");
   };
   std::array<std::byte, 8> item;
-  VhdxHeader result;
   read_item(kFileParameters, item);
   result.block_size = load_little<std::uint32_t>(item, 0);
   if ((load_little<std::uint32_t>(item, 4) & 2) != 0)
@@ -127,6 +137,16 @@ VhdxHeader read_vhdx_header(const std::function<void(std::uint64_t, std::span<st
       result.virtual_size > (std::uint64_t{64} << 40))
     refuse(name, "says that its disk has " + std::to_string(result.virtual_size) +
                      " bytes, which no VHDX can have");
+  read_item(kLogicalSectorSize, std::span(item).first(4));
+  result.sector_size = load_little<std::uint32_t>(item, 0);
+  if (result.sector_size != 512 && result.sector_size != 4096)
+    refuse(name,
+           "has sectors of " + std::to_string(result.sector_size) + " bytes, and 512 and 4096 are allowed");
+  const std::uint64_t blocks = divide_up(result.virtual_size, result.block_size);
+  const std::uint64_t blocks_in_group = (std::uint64_t{1} << 23) * result.sector_size / result.block_size;
+  const std::uint64_t needed = (blocks + (blocks - 1) / blocks_in_group) * 8;
+  if (needed > table_length || result.table_offset > length || needed > length - result.table_offset)
+    refuse(name, "has a block table that is too small for its disk, or past the end of the file");
   return result;
 }
 

@@ -10,7 +10,9 @@ namespace hyper2kvm::image {
 
 struct VhdxHeader {
   std::uint64_t virtual_size = 0;  // bytes
-  std::uint32_t block_size = 0;
+  std::uint64_t block_size = 0;    // bytes
+  std::uint64_t sector_size = 0;   // bytes, as the guest sees it
+  std::uint64_t table_offset = 0;  // of the block allocation table; its entries are all inside the file
 };
 
 bool has_vhdx_magic(std::span<const std::byte> bytes);

@@ -56,7 +56,8 @@ void check_flat_extent(const DescriptorExtent& extent, const std::filesystem::pa
            "The file is truncated: export or copy it again.");
 }
 
-void check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::path& path) {
+// True where we can read it ourselves.
+bool check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::path& path) {
   LocatedFile file(ImageLocation{path, 0, length_of(path), {}});
   StreamLayout layout = read_stream_layout(
       [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
@@ -66,6 +67,7 @@ void check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::
            "has " + std::to_string(layout.header.capacity) + " sectors, and its descriptor says " +
                std::to_string(extent.sectors),
            "The export is damaged: export the machine again.");
+  return !layout.header.compressed && !layout.header.has_markers;
 }
 
 SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& file,
@@ -87,6 +89,7 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
   source.virtual_size = descriptor.capacity() * kSectorSize;
   source.files.push_back(location.file);
   bool all_flat = true;
+  bool all_ours = true;
   for (const DescriptorExtent& extent : descriptor.extents) {
     const bool flat = extent.type == "FLAT" || extent.type == "VMFS";
     if (!flat && extent.type != "SPARSE")
@@ -96,22 +99,24 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
     if (location.offset != 0)
       refuse(file.name(), "consists of several files, and lies in an archive", "Unpack the archive first.");
     std::filesystem::path path = resolve_extent(location, extent.file_name);
-    if (flat)
+    const std::uint64_t size = extent.sectors * kSectorSize;
+    if (flat) {
       check_flat_extent(extent, path);
-    else
-      check_sparse_extent(extent, path);
+      source.extents.push_back(SourceExtent{path, extent.offset * kSectorSize, size, size, false});
+    } else {
+      all_ours = check_sparse_extent(extent, path) && all_ours;
+      source.extents.push_back(SourceExtent{path, 0, length_of(path), size, true});
+    }
     all_flat = all_flat && flat;
     source.files.push_back(path);
-    source.extents.push_back(FlatExtent{path, extent.offset * kSectorSize, extent.sectors * kSectorSize});
   }
   if (source.virtual_size == 0)
     refuse(file.name(), "describes a disk of size 0", "The export is damaged: export the machine again.");
-  source.layout = all_flat ? Layout::kFlat : Layout::kOther;
-  if (!all_flat) source.extents.clear();
+  source.layout = all_flat ? Layout::kFlat : all_ours ? Layout::kMapped : Layout::kOther;
 
   BlockGraph graph(name_prefix);
   if (all_flat && source.extents.size() == 1) {
-    const FlatExtent& only = source.extents[0];
+    const SourceExtent& only = source.extents[0];
     graph.add_file(ImageLocation{only.file, only.offset, only.length, {}}, false);
   } else {
     graph.add_format("vmdk", graph.add_file(location, true));
@@ -151,8 +156,14 @@ SourceImage open_vmdk(const ImageLocation& location, const std::string& name_pre
   SourceImage source;
   source.location = location;
   source.format = contract::SourceFormat::kVmdk;
-  source.layout = layout.header.is_stream_optimized() ? Layout::kStreamOptimized : Layout::kOther;
   source.virtual_size = layout.header.capacity * kSectorSize;
+  source.layout = Layout::kOther;
+  if (layout.header.is_stream_optimized()) source.layout = Layout::kStreamOptimized;
+  if (!layout.header.compressed && !layout.header.has_markers) {
+    source.layout = Layout::kMapped;
+    source.extents.push_back(
+        SourceExtent{location.file, location.offset, location.length, source.virtual_size, true});
+  }
   source.files.push_back(location.file);
   BlockGraph graph(name_prefix);
   graph.add_format("vmdk", graph.add_file(location, location.offset == 0));

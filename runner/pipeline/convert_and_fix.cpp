@@ -144,7 +144,8 @@ nlohmann::json fix_result(const guest::Answer& answer) {
 }
 
 Converted convert_and_fix(const Job& job, const Settings& settings, const Verified& verified,
-                          const fs::path& workspace, const fs::path& scratch, Record& record,
+                          const fs::path& workspace, const fs::path& scratch,
+                          const std::shared_ptr<image::RateLimiter>& limiter, Record& record,
                           const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   std::size_t count = verified.disks.size();
@@ -189,8 +190,7 @@ Converted convert_and_fix(const Job& job, const Settings& settings, const Verifi
               options.compress_level = manifest.pipeline.convert.compress_level;
               options.expected_sha256 = manifest.disks[i].sha256;
               options.check_grains = settings.check_grains;
-              options.rate_limit =
-                  settings.rate_limit == 0 ? 0 : std::max<std::uint64_t>(1, settings.rate_limit / at_once);
+              options.limiter = limiter;
               options.threads = std::max(1u, cores / static_cast<unsigned>(at_once));
               options.scratch = make_private(scratch / fmt::format("d{}", i));
               auto conversion =

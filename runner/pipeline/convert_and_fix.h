@@ -6,6 +6,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -22,11 +23,12 @@ struct Converted {
   std::optional<guest::Answer> answer;  // when the guest was opened
 };
 
-// workspace: on the file system of the output. scratch: for sockets. Throws os::Error; then the workspace
-// holds only what is to be thrown away.
+// workspace: on the file system of the output. scratch: for sockets. limiter: may be null. Throws os::Error;
+// then the workspace holds only what is to be thrown away.
 Converted convert_and_fix(const Job& job, const Settings& settings, const Verified& verified,
                           const std::filesystem::path& workspace, const std::filesystem::path& scratch,
-                          Record& record, const os::StopToken& stop);
+                          const std::shared_ptr<image::RateLimiter>& limiter, Record& record,
+                          const os::StopToken& stop);
 
 // Opens the guest for the stages that are on, without converting anything: an inspection or a rehearsed
 // repair.

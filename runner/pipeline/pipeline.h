@@ -51,7 +51,7 @@ struct Settings {
   std::string guest_root;  // which root where a guest has several
   std::vector<KeyFile> keys;
   bool check_grains = true;                       // Adler-32 of every grain of a streamOptimized VMDK
-  std::uint64_t rate_limit = 0;                   // bytes of the sources that the job reads a second, 0 none
+  std::uint64_t rate_limit = 0;                   // bytes a second, read and written; 0 none
   std::filesystem::path temporary_directory;      // scratch; empty: $TMPDIR or /tmp
   std::uint64_t appliance_memory = 512ull << 20;  // bytes
   std::chrono::seconds appliance_time{600};

@@ -31,8 +31,8 @@ using os::ErrorKind;
 
 bool registers(const contract::Manifest& manifest) { return manifest.libvirt && manifest.libvirt->enabled; }
 
-std::vector<std::string> validate(const Job& job, const Converted& converted, Record& record,
-                                  const os::StopToken& stop) {
+std::vector<std::string> validate(const Job& job, const Converted& converted, image::RateLimiter* limiter,
+                                  Record& record, const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   std::vector<std::string> checksums(converted.partials.size());
   if (!manifest.pipeline.validate.enabled) return checksums;
@@ -45,7 +45,7 @@ std::vector<std::string> validate(const Job& job, const Converted& converted, Re
       checks.start([&, i](const os::StopToken& inner) {
         try {
           results[i] = image::check_image(converted.partials[i], manifest.output.format,
-                                          converted.results[i].virtual_size, inner);
+                                          converted.results[i].virtual_size, inner, limiter);
         } catch (const Error& error) {
           throw error.with_context(manifest.disks[i].id);
         }
@@ -143,7 +143,7 @@ void dry_run(const Job& job, const Settings& settings, const Verified& verified,
 }
 
 void convert(const Job& job, const Settings& settings, const Verified& verified, const fs::path& scratch,
-             Record& record, const os::StopToken& stop) {
+             const std::shared_ptr<image::RateLimiter>& limiter, Record& record, const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   Workspace workspace(verified.output_directory);
   Converted converted;
@@ -154,27 +154,30 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
       libvirt::check_registration(*manifest.libvirt, machine_before_repair(manifest, verified), inner);
     });
   tasks.start([&](const os::StopToken& inner) {
-    converted = convert_and_fix(job, settings, verified, workspace.path(), scratch, record, inner);
+    converted = convert_and_fix(job, settings, verified, workspace.path(), scratch, limiter, record, inner);
   });
   tasks.wait();
-  std::vector<std::string> checksums = validate(job, converted, record, stop);
+  std::vector<std::string> checksums = validate(job, converted, limiter.get(), record, stop);
   publish_and_register(job, verified, converted, checksums, workspace.path(), record, stop);
 }
 
 void run_stages(const Job& job, const Settings& settings, Record& record, const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
+  // One budget for the whole job: all its disks, all that reads and writes them.
+  std::shared_ptr<image::RateLimiter> limiter;
+  if (settings.rate_limit != 0) limiter = std::make_shared<image::RateLimiter>(settings.rate_limit);
   Verified verified;
   bool converts = manifest.pipeline.convert.enabled && !manifest.options.dry_run;
   record.stage("verify", [&]() -> nlohmann::json {
     verified = verify(job);
-    if (!converts && !manifest.options.dry_run) verify_checksums(job, verified, record, stop);
+    if (!converts && !manifest.options.dry_run) verify_checksums(job, verified, limiter.get(), record, stop);
     return {{"disks", verified.disks.size()}};
   });
   os::TemporaryDirectory scratch("h2k", settings.temporary_directory);
   if (manifest.options.dry_run)
     dry_run(job, settings, verified, scratch.path(), record, stop);
   else if (converts)
-    convert(job, settings, verified, scratch.path(), record, stop);
+    convert(job, settings, verified, scratch.path(), limiter, record, stop);
   else if (manifest.pipeline.inspect.enabled)
     look_only(job, settings, verified, guest::Mode::kInspect, scratch.path(), record, stop);
 }

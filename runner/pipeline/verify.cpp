@@ -115,7 +115,8 @@ Verified verify(const Job& job) {
   return verified;
 }
 
-void verify_checksums(const Job& job, const Verified& verified, Record& record, const os::StopToken& stop) {
+void verify_checksums(const Job& job, const Verified& verified, image::RateLimiter* limiter, Record& record,
+                      const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   ProgressMeter meter("verify", verified.disks.size(), record.events());
   for (std::size_t i = 0; i < verified.disks.size(); ++i) {
@@ -123,7 +124,7 @@ void verify_checksums(const Job& job, const Verified& verified, Record& record, 
     const image::ImageLocation& location = verified.disks[i].source.location;
     if (disk.sha256) {
       std::string found = image::sha256_of(
-          location, [&](std::uint64_t done) { meter.update(i, done, location.length); }, stop);
+          location, [&](std::uint64_t done) { meter.update(i, done, location.length); }, stop, limiter);
       if (found != *disk.sha256)
         throw Error(ErrorKind::kInvalid, fmt::format("{}: {}", disk.id, location.file.string()),
                     fmt::format("has the SHA-256 {} and the manifest says {}", found, *disk.sha256),

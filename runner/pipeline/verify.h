@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "runner/image/rate_limiter.h"
 #include "runner/image/source.h"
 #include "runner/pipeline/pipeline.h"
 #include "runner/pipeline/record.h"
@@ -28,7 +29,8 @@ std::filesystem::path report_path_of(const Job& job);
 Verified verify(const Job& job);
 
 // Reads every disk that has a checksum and compares; for jobs that do not convert (a conversion checks in its
-// one pass).
-void verify_checksums(const Job& job, const Verified& verified, Record& record, const os::StopToken& stop);
+// one pass). limiter: may be null.
+void verify_checksums(const Job& job, const Verified& verified, image::RateLimiter* limiter, Record& record,
+                      const os::StopToken& stop);
 
 }  // namespace hyper2kvm::pipeline

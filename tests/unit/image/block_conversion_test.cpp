@@ -6,6 +6,7 @@
 #include "runner/image/conversion.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
+#include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
 
 namespace hyper2kvm::image {
@@ -72,7 +73,7 @@ TEST_F(BlockConversion, TheHashOfAFixedVhdCoversItsFooter) {
   testing::expect_same_disk(at("disk.raw"), "raw", at("out"), "qcow2");
 }
 
-TEST_F(BlockConversion, WhatQemuReadsIsHashedBesideTheCopy) {
+TEST_F(BlockConversion, AnImageWithAMapIsHashedBesideTheCopy) {
   testing::write_random_disk(at("disk.raw"), 10u << 20, random);
   testing::convert_with_qemu(at("disk.raw"), at("disk.vdi"), "vdi");
   const std::string right = sha256_of(testing::whole(at("disk.vdi")), {}, {});
@@ -89,22 +90,54 @@ TEST_F(BlockConversion, WhatQemuReadsIsHashedBesideTheCopy) {
   }
 }
 
-TEST_F(BlockConversion, ADamagedImageThatOnlyQemuNoticesIsOneSentence) {
-  testing::write_all(at("disk.raw"), testing::make_content(testing::Content::kText, 10u << 20, random));
-  testing::convert_with_qemu(at("disk.raw"), at("disk.qcow2"), "qcow2", "compressed");
-  std::vector<std::byte> bytes = testing::read_all(at("disk.qcow2"));
-  // Compressed clusters begin behind the first four clusters of metadata.
+// An image on top of another: those go through qemu-storage-daemon.
+class ThroughQemu : public BlockConversion {
+ protected:
+  void stack(const std::string& top, const std::string& base) {
+    os::ProcessOptions process;
+    process.arguments = {"qemu-img", "create",         "-q", "-u", "-f", "qcow2", "-b", base, "-F",
+                         "qcow2",    at(top).string(), "64M"};
+    os::run_program(process);
+  }
+};
+
+TEST_F(ThroughQemu, ADamagedImageIsOneSentence) {
+  testing::write_all(at("disk.raw"), testing::make_content(testing::Content::kText, 64u << 20, random));
+  testing::convert_with_qemu(at("disk.raw"), at("base.qcow2"), "qcow2", "compressed");
+  std::vector<std::byte> bytes = testing::read_all(at("base.qcow2"));
+  // Compressed clusters begin behind the first clusters, which hold metadata.
   std::fill(bytes.begin() + 6 * 65536, bytes.begin() + 8 * 65536, std::byte{0xff});
-  testing::write_all(at("disk.qcow2"), bytes);
-  try {
-    testing::convert(at("disk.qcow2"), SourceFormat::kQcow2, at("out"), {});
-    FAIL() << "not refused";
-  } catch (const os::Error& error) {
-    EXPECT_THAT(error.sentence(), HasSubstr("disk.qcow2: cannot read it"));
+  testing::write_all(at("base.qcow2"), bytes);
+  stack("top.qcow2", "base.qcow2");
+  for (const char* name : {"top.qcow2", "base.qcow2"}) {
+    std::filesystem::remove(at("out"));
+    try {
+      testing::convert(at(name), SourceFormat::kQcow2, at("out"), {});
+      FAIL() << "not refused";
+    } catch (const os::Error& error) {
+      EXPECT_THAT(error.sentence(), HasSubstr(name));
+      EXPECT_THAT(error.sentence(), HasSubstr("damaged"));
+    }
   }
 }
 
-TEST_F(BlockConversion, AStopWhileQemuReadsEndsIt) {
+TEST_F(ThroughQemu, AStopEndsIt) {
+  testing::write_random_disk(at("disk.raw"), 64u << 20, random);
+  testing::convert_with_qemu(at("disk.raw"), at("base.qcow2"), "qcow2");
+  stack("top.qcow2", "base.qcow2");
+  SourceImage source = open_source(testing::whole(at("top.qcow2")), SourceFormat::kQcow2, "disk0");
+  ASSERT_EQ(source.layout, Layout::kOther);
+  auto conversion = Conversion::create(source, at("out"), {.scratch = directory.path()});
+  os::StopSource stop;
+  try {
+    conversion->copy([&](std::uint64_t, std::uint64_t) { stop.request_stop(); }, stop.token());
+    FAIL() << "not stopped";
+  } catch (const os::Error& error) {
+    EXPECT_EQ(error.kind(), os::ErrorKind::kCancelled) << error.sentence();
+  }
+}
+
+TEST_F(BlockConversion, AStopEndsIt) {
   testing::write_random_disk(at("disk.raw"), 64u << 20, random);
   testing::convert_with_qemu(at("disk.raw"), at("disk.vdi"), "vdi");
   SourceImage source = open_source(testing::whole(at("disk.vdi")), SourceFormat::kVdi, "disk0");
@@ -115,6 +148,28 @@ TEST_F(BlockConversion, AStopWhileQemuReadsEndsIt) {
     FAIL() << "not stopped";
   } catch (const os::Error& error) {
     EXPECT_EQ(error.kind(), os::ErrorKind::kCancelled) << error.sentence();
+  }
+}
+
+TEST_F(BlockConversion, PackedClustersArePassedOn) {
+  // What qemu-img has packed comes out byte for byte as large, whatever level is asked for.
+  testing::write_all(at("disk.raw"), testing::make_content(testing::Content::kText, 4u << 20, random));
+  for (const auto& [options, compression] :
+       {std::pair{"compressed", ClusterCompression::kDeflate},
+        std::pair{"compression_type=zstd,compressed", ClusterCompression::kZstd}}) {
+    testing::convert_with_qemu(at("disk.raw"), at("packed"), "qcow2", options);
+    std::vector<std::uint64_t> sizes;
+    for (int level : {1, 9}) {
+      sizes.push_back(
+          testing::convert(at("packed"), SourceFormat::kQcow2, at("out"),
+                           {.compress = true, .compression = compression, .compress_level = level})
+              .file_size);
+      testing::expect_sound(at("out"), "qcow2");
+      testing::expect_same_disk(at("disk.raw"), "raw", at("out"), "qcow2");
+      std::filesystem::remove(at("out"));
+    }
+    EXPECT_EQ(sizes[0], sizes[1]);
+    std::filesystem::remove(at("packed"));
   }
 }
 

@@ -35,7 +35,7 @@ class Qcow2Writer : public ::testing::Test {
     const std::uint64_t clusters = (size + kClusterSize - 1) / kClusterSize;
     os::File expected = os::File::open(at("expected.raw"), os::File::Mode::kCreate);
     expected.truncate(size);
-    auto target = create_qcow2_target(at("out.qcow2"), size);
+    auto target = create_qcow2_target(at("out.qcow2"), size, ClusterCompression::kDeflate);
     auto expect_at = [&](std::uint64_t offset, std::span<const std::byte> bytes) {
       expected.write_at(
           offset,
@@ -75,6 +75,7 @@ class Qcow2Writer : public ::testing::Test {
       target->place(pieces, placed);
       target->write(placed);
     }
+    target->flush();
     for (int change = 0; change < 60; ++change) {
       std::uint64_t first = random() % clusters;
       std::uint64_t offset = first * kClusterSize;
@@ -107,7 +108,7 @@ TEST_F(Qcow2Writer, RandomImagesAreSoundAndHoldWhatWasWritten) {
 TEST_F(Qcow2Writer, AVeryLargeDiskWithDataFarApartIsSound) {
   // 16 TiB with data in 700 L2 tables: more than are kept in memory.
   const std::uint64_t size = std::uint64_t{16} << 40;
-  auto target = create_qcow2_target(at("out.qcow2"), size);
+  auto target = create_qcow2_target(at("out.qcow2"), size, ClusterCompression::kDeflate);
   os::File expected = os::File::open(at("expected.raw"), os::File::Mode::kCreate);
   // ext4's largest file is a little below 16 TiB.
   expected.truncate(size - (1u << 20));
@@ -132,14 +133,14 @@ TEST_F(Qcow2Writer, AVeryLargeDiskWithDataFarApartIsSound) {
 
 TEST_F(Qcow2Writer, AnEmptyDiskIsSound) {
   for (std::uint64_t size : {std::uint64_t{512}, std::uint64_t{65536}, std::uint64_t{1} << 44}) {
-    create_qcow2_target(at("out.qcow2"), size)->finish();
+    create_qcow2_target(at("out.qcow2"), size, ClusterCompression::kDeflate)->finish();
     testing::expect_sound(at("out.qcow2"), "qcow2");
     std::filesystem::remove(at("out.qcow2"));
   }
 }
 
 TEST_F(Qcow2Writer, TheSameClusterTwiceIsRefused) {
-  auto target = create_qcow2_target(at("out.qcow2"), 1u << 20);
+  auto target = create_qcow2_target(at("out.qcow2"), 1u << 20, std::nullopt);
   std::vector<std::byte> data(kClusterSize, std::byte{1});
   const Piece pieces[] = {{65536, Piece::Encoding::kPlain, data}, {65536, Piece::Encoding::kPlain, data}};
   std::vector<Placed> placed;
@@ -151,7 +152,7 @@ TEST_F(Qcow2Writer, DataPastTheEndOfTheDiskAreRefusedByEveryTarget) {
   const Piece piece{1u << 20, Piece::Encoding::kPlain, data};
   auto make = [&](int kind) {
     std::filesystem::remove(at("out"));
-    if (kind == 0) return create_qcow2_target(at("out"), 1u << 20);
+    if (kind == 0) return create_qcow2_target(at("out"), 1u << 20, std::nullopt);
     return kind == 1 ? create_raw_target(at("out"), 1u << 20) : create_vdi_target(at("out"), 1u << 20);
   };
   for (int kind = 0; kind < 3; ++kind) {

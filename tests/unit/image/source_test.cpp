@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "runner/image/byte_order.h"
@@ -72,25 +73,35 @@ TEST_F(Sources, EveryFormatIsToldByItsMagicAndOpenedWithItsSize) {
   };
   const Kind kinds[] = {
       {"vmdk", "subformat=streamOptimized", SourceFormat::kVmdk, Layout::kStreamOptimized},
-      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk, Layout::kOther},
+      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk, Layout::kMapped},
       {"vmdk", "subformat=monolithicFlat", SourceFormat::kVmdk, Layout::kFlat},
-      {"vmdk", "subformat=twoGbMaxExtentSparse", SourceFormat::kVmdk, Layout::kOther},
+      {"vmdk", "subformat=twoGbMaxExtentSparse", SourceFormat::kVmdk, Layout::kMapped},
       {"vmdk", "subformat=twoGbMaxExtentFlat", SourceFormat::kVmdk, Layout::kFlat},
-      {"qcow2", "compat=0.10", SourceFormat::kQcow2, Layout::kOther},
-      {"qcow2", "compat=1.1,compression_type=zstd,compressed", SourceFormat::kQcow2, Layout::kOther},
-      {"vpc", "subformat=dynamic,force_size=on", SourceFormat::kVhd, Layout::kOther},
+      {"qcow2", "compat=0.10", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=512", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=2M", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "compat=0.10,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=4k,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=64k,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=1M,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "compression_type=zstd,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "compression_type=zstd,cluster_size=2M,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "extended_l2=on,cluster_size=128k", SourceFormat::kQcow2, Layout::kOther},
+      {"vpc", "subformat=dynamic,force_size=on", SourceFormat::kVhd, Layout::kMapped},
       {"vpc", "subformat=fixed,force_size=on", SourceFormat::kVhd, Layout::kFlat},
-      {"vhdx", "subformat=dynamic", SourceFormat::kVhdx, Layout::kOther},
-      {"vdi", "", SourceFormat::kVdi, Layout::kOther},
+      {"vhdx", "subformat=dynamic,block_size=1M", SourceFormat::kVhdx, Layout::kMapped},
+      {"vhdx", "subformat=fixed", SourceFormat::kVhdx, Layout::kMapped},
+      {"vdi", "", SourceFormat::kVdi, Layout::kMapped},
+      {"vdi", "static=on", SourceFormat::kVdi, Layout::kMapped},
       {"raw", "", SourceFormat::kRaw, Layout::kFlat}};
   int number = 0;
   for (const Kind& kind : kinds) {
     SCOPED_TRACE(std::string(kind.driver) + " " + kind.options);
     std::string name = "disk-" + std::to_string(number++);
-    make(name, kind.driver, kind.options);
+    make(name, kind.driver, kind.options, 9u << 20);
     EXPECT_EQ(detect_format(testing::whole(at(name))), kind.format);
     SourceImage source = open_source(testing::whole(at(name)), kind.format, "disk0");
-    EXPECT_EQ(source.virtual_size, 4u << 20);
+    EXPECT_EQ(source.virtual_size, 9u << 20);
     EXPECT_EQ(source.layout, kind.layout);
     EXPECT_EQ(source.files.front(), at(name));
     ASSERT_FALSE(source.blockdevs.empty());
@@ -102,11 +113,18 @@ TEST_F(Sources, EveryFormatIsToldByItsMagicAndOpenedWithItsSize) {
       EXPECT_EQ(node.contains("filename"), node["driver"] == "file");
     }
     EXPECT_EQ(nlohmann::json::parse(source.blockdevs.back())["node-name"], source.node_name);
-    for (OutputFormat format : {OutputFormat::kQcow2, OutputFormat::kRaw}) {
+    const ConversionOptions targets[] = {
+        {.format = OutputFormat::kQcow2},
+        {.format = OutputFormat::kRaw},
+        {.compress = true},
+        {.compress = true, .compression = ClusterCompression::kZstd, .compress_level = 1}};
+    for (const ConversionOptions& options : targets) {
       std::filesystem::remove(at("out"));
-      testing::convert(at(name), kind.format, at("out"), {.format = format});
-      testing::expect_same_disk(at("disk.raw"), "raw", at("out"), testing::qemu_name(format));
+      testing::convert(at(name), kind.format, at("out"), options);
+      testing::expect_same_disk(at("disk.raw"), "raw", at("out"), testing::qemu_name(options.format));
+      if (options.format == OutputFormat::kQcow2) testing::expect_sound(at("out"), "qcow2");
     }
+    std::filesystem::remove(at(name));
   }
 }
 
@@ -350,6 +368,68 @@ TEST_F(Sources, AVdiHeaderThatLiesIsRefused) {
   EXPECT_THAT(problem_with_little<std::uint32_t>("disk.vdi", vdi, 388, 1u << 30),
               HasSubstr("ends too early"));
   EXPECT_THAT(problem_with_little<std::uint32_t>("disk.vdi", vdi, 376, 4096), HasSubstr("blocks of 4096"));
+}
+
+// Tables are read while the disk is copied: what is wrong in them is found then.
+TEST_F(Sources, TablesThatPointPastTheEndAreOneSentence) {
+  struct Table {
+    const char* driver;
+    const char* options;
+    SourceFormat format;
+    std::function<void(std::span<std::byte>)> bend;
+  };
+  const Table tables[] = {
+      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk,
+       [](std::span<std::byte> image) {  // the directory's first entry
+         store_little<std::uint32_t>(image, load_little<std::uint64_t>(image, 56) * 512, 0x7fffffff);
+       }},
+      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk,
+       [](std::span<std::byte> image) {  // the first table's first entry
+         std::uint64_t table = load_little<std::uint32_t>(image, load_little<std::uint64_t>(image, 56) * 512);
+         store_little<std::uint32_t>(image, table * 512, 0x7fffffff);
+       }},
+      {"qcow2", "", SourceFormat::kQcow2,
+       [](std::span<std::byte> image) {
+         store_big<std::uint64_t>(image, load_big<std::uint64_t>(image, 40), std::uint64_t{1} << 50);
+       }},
+      {"qcow2", "", SourceFormat::kQcow2,
+       [](std::span<std::byte> image) {
+         std::uint64_t table =
+             load_big<std::uint64_t>(image, load_big<std::uint64_t>(image, 40)) & 0x00fffffffffffe00;
+         store_big<std::uint64_t>(image, table, std::uint64_t{1} << 50);
+       }},
+      {"qcow2", "compressed", SourceFormat::kQcow2,
+       [](std::span<std::byte> image) {
+         std::uint64_t table =
+             load_big<std::uint64_t>(image, load_big<std::uint64_t>(image, 40)) & 0x00fffffffffffe00;
+         store_big<std::uint64_t>(image, table, (std::uint64_t{1} << 62) | (std::uint64_t{1} << 50));
+       }},
+      {"vpc", "subformat=dynamic,force_size=on", SourceFormat::kVhd,
+       [](std::span<std::byte> image) { store_big<std::uint32_t>(image, 512 + 1024, 0x7fffffff); }},
+      {"vdi", "", SourceFormat::kVdi,
+       [](std::span<std::byte> image) {
+         store_little<std::uint32_t>(image, load_little<std::uint32_t>(image, 340), 0x3fffffff);
+       }},
+      {"vhdx", "", SourceFormat::kVhdx, [](std::span<std::byte> image) {
+         // QEMU puts the block table behind its log.
+         store_little<std::uint64_t>(image, 2u << 20, 6 | (std::uint64_t{1} << 50));
+       }}};
+  testing::write_all(at("full.raw"), testing::make_content(testing::Content::kText, 4u << 20, random));
+  for (const Table& table : tables) {
+    SCOPED_TRACE(table.driver);
+    std::filesystem::remove(at("disk"));
+    testing::convert_with_qemu(at("full.raw"), at("disk"), table.driver, table.options);
+    std::vector<std::byte> bytes = testing::read_all(at("disk"));
+    table.bend(bytes);
+    testing::write_all(at("disk"), bytes);
+    std::filesystem::remove(at("out"));
+    try {
+      testing::convert(at("disk"), table.format, at("out"), {});
+      ADD_FAILURE() << "not refused";
+    } catch (const os::Error& error) {
+      EXPECT_THAT(error.sentence(), HasSubstr("past the end of the file"));
+    }
+  }
 }
 
 TEST_F(Sources, ALocationOutsideItsFileIsRefused) {

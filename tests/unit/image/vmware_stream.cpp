@@ -36,7 +36,7 @@ std::vector<std::byte> header(const StreamMaker& maker, std::uint64_t directory)
   store_little<std::uint64_t>(span, 36, 20);  // its size
   store_little<std::uint32_t>(span, 44, 512);
   store_little(span, 56, directory);
-  store_little<std::uint64_t>(span, 64, 128);  // overhead
+  store_little(span, 64, maker.overhead_sectors);
   std::memcpy(bytes.data() + 73, "\n \r\n", 4);
   store_little(span, 77, maker.algorithm);
   return bytes;
@@ -59,7 +59,7 @@ std::vector<std::byte> StreamMaker::make(std::span<const std::byte> data) const 
       "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n"
       "createType=\"streamOptimized\"\n\nRDONLY " +
       std::to_string(capacity_sectors) + " SPARSE \"generated-stream.vmdk\"\n" + descriptor_extra;
-  file.resize(128 * kSector);
+  file.resize(overhead_sectors * kSector);
   std::memcpy(file.data() + kSector, descriptor.data(), descriptor.size());
 
   const std::size_t grain_size = grain_sectors * kSector;

@@ -14,6 +14,7 @@ namespace hyper2kvm::image::testing {
 struct StreamMaker {
   std::uint64_t capacity_sectors = 0;
   std::uint64_t grain_sectors = 128;
+  std::uint64_t overhead_sectors = 128;
   std::uint32_t version = 3;
   std::uint32_t flags = 0x30001;
   std::uint16_t algorithm = 1;

@@ -1,0 +1,52 @@
+#include "runner/image/piece_maker.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runner/image/deflate.h"
+
+namespace hyper2kvm::image {
+
+PieceMaker::PieceMaker(std::size_t room, std::optional<ClusterCompression> packing, int level)
+    : packed_(packing ? room : 0) {
+  if (packing) packer_.emplace(*packing, level);
+}
+
+void PieceMaker::clear() {
+  pieces_.clear();
+  used_ = 0;
+}
+
+void PieceMaker::add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes) {
+  for (std::size_t at = 0; at < bytes.size(); at += kClusterSize) {
+    const std::span<const std::byte> cluster = bytes.subspan(at, std::min(kClusterSize, bytes.size() - at));
+    if (is_zero(cluster)) continue;
+    if (packer_ && cluster.size() == kClusterSize) {
+      const std::span<std::byte> room = packed_.span().subspan(used_, kClusterSize - 1);
+      if (std::size_t size = packer_->pack(cluster, room); size > 0) {
+        pieces_.push_back(Piece{guest_offset + at, Piece::Encoding::kCompressed, room.first(size)});
+        used_ += size;
+        continue;
+      }
+    }
+    if (!pieces_.empty() && pieces_.back().encoding == Piece::Encoding::kPlain &&
+        pieces_.back().guest_offset + pieces_.back().bytes.size() == guest_offset + at &&
+        pieces_.back().bytes.data() + pieces_.back().bytes.size() == cluster.data())
+      pieces_.back().bytes = {pieces_.back().bytes.data(), pieces_.back().bytes.size() + cluster.size()};
+    else
+      pieces_.push_back(Piece{guest_offset + at, Piece::Encoding::kPlain, cluster});
+  }
+}
+
+void PieceMaker::add_packed(std::uint64_t guest_offset, std::span<const std::byte> stream) {
+  pieces_.push_back(Piece{guest_offset, Piece::Encoding::kCompressed, stream});
+}
+
+void PieceMaker::copy_packed(std::uint64_t guest_offset, std::span<const std::byte> stream) {
+  const std::span<std::byte> room = packed_.span().subspan(used_, stream.size());
+  std::memcpy(room.data(), stream.data(), stream.size());
+  used_ += stream.size();
+  add_packed(guest_offset, room);
+}
+
+}  // namespace hyper2kvm::image

@@ -1,0 +1,39 @@
+// From the plain contents of a disk to the pieces that its target wants: zeroes dropped, neighbours joined,
+// clusters packed where the target is packed.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "runner/image/cluster_packing.h"
+#include "runner/image/target.h"
+#include "runner/image/target_file.h"
+
+namespace hyper2kvm::image {
+
+// One worker uses one.
+class PieceMaker {
+ public:
+  // room: the most bytes of the disk between two clear(). packing: none where the target takes plain
+  // clusters.
+  PieceMaker(std::size_t room, std::optional<ClusterCompression> packing, int level);
+  // Forgets the pieces.
+  void clear();
+  // bytes begins at a multiple of kClusterSize, is whole clusters but for the end of the disk, and stays
+  // where it is until the pieces are written.
+  void add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes);
+  // A cluster that is packed already as the target wants it; stays where it is until it is written.
+  void add_packed(std::uint64_t guest_offset, std::span<const std::byte> stream);
+  // The same for a stream whose memory is used for something else before that.
+  void copy_packed(std::uint64_t guest_offset, std::span<const std::byte> stream);
+  std::span<const Piece> pieces() const { return pieces_; }
+
+ private:
+  std::optional<ClusterPacker> packer_;
+  AlignedBuffer packed_;
+  std::size_t used_ = 0;  // of packed_
+  std::vector<Piece> pieces_;
+};
+
+}  // namespace hyper2kvm::image

@@ -1,0 +1,95 @@
+// A qcow2 image without other files: L1, L2, plain, zero and compressed clusters.
+// Source: docs/interop/qcow2.txt of QEMU 7.2, "Cluster mapping".
+#include <algorithm>
+
+#include "runner/image/block_map.h"
+#include "runner/image/qcow2_format.h"
+#include "runner/image/qcow2_header.h"
+#include "runner/os/error.h"
+
+namespace hyper2kvm::image {
+namespace {
+
+class Qcow2Map : public BlockMap {
+ public:
+  Qcow2Map(LocatedFile file, const Qcow2Header& header)
+      : BlockMap(std::move(file), header.virtual_size), header_(header) {
+    cluster_size_ = std::uint64_t{1} << header.cluster_bits;
+    compression_ = header.zstd ? ClusterCompression::kZstd : ClusterCompression::kDeflate;
+  }
+
+  Mapping at(std::uint64_t offset) override {
+    const std::uint64_t table_span = cluster_size_ * (cluster_size_ / 8);
+    const std::uint64_t table_end = std::min((offset / table_span + 1) * table_span, virtual_size_);
+    const std::uint64_t table =
+        big<std::uint64_t>(header_.l1_offset + offset / table_span * 8) & qcow2::kOffsetMask;
+    if (table == 0) return {Mapping::Kind::kHole, table_end - offset, 0, 0};
+    if (table % cluster_size_ != 0) refuse(offset);
+    check_inside(table, 1, offset);
+    auto entry_at = [&](std::uint64_t guest) {
+      return big<std::uint64_t>(table + guest % table_span / cluster_size_ * 8);
+    };
+    const std::uint64_t entry = entry_at(offset);
+    if ((entry & qcow2::kCompressed) != 0) return compressed(entry, offset);
+    const std::uint64_t host = host_of(entry, offset);
+    Mapping mapping;
+    mapping.kind = host == 0 ? Mapping::Kind::kHole : Mapping::Kind::kData;
+    mapping.file_offset = host == 0 ? 0 : host + offset % cluster_size_;
+    std::uint64_t end = std::min((offset / cluster_size_ + 1) * cluster_size_, table_end);
+    while (end < table_end) {
+      const std::uint64_t next_entry = entry_at(end);
+      if ((next_entry & qcow2::kCompressed) != 0) break;
+      const std::uint64_t next = host_of(next_entry, end);
+      if (host == 0 ? next != 0 : next != mapping.file_offset + (end - offset)) break;
+      end = std::min(end + cluster_size_, table_end);
+    }
+    mapping.length = end - offset;
+    // The last cluster of the file may be there only in part: the reader takes the rest for zeroes, as QEMU.
+    if (host != 0) check_inside(mapping.file_offset, 1, offset);
+    return mapping;
+  }
+
+ private:
+  [[noreturn]] void refuse(std::uint64_t offset) const {
+    throw os::Error(os::ErrorKind::kInvalid, file_.name(),
+                    "has a table entry for byte " + std::to_string(offset) + " of its disk that cannot be",
+                    "The image is damaged: export or copy it again.");
+  }
+
+  // 0 where the cluster reads as zeroes.
+  std::uint64_t host_of(std::uint64_t entry, std::uint64_t offset) const {
+    if (header_.version >= 3 && (entry & qcow2::kZero) != 0) return 0;
+    const std::uint64_t host = entry & qcow2::kOffsetMask;
+    if (host % cluster_size_ != 0) refuse(offset);
+    return host;
+  }
+
+  Mapping compressed(std::uint64_t entry, std::uint64_t offset) const {
+    const unsigned shift = 62 - (header_.cluster_bits - 8);
+    Mapping mapping;
+    mapping.kind = Mapping::Kind::kCompressed;
+    mapping.file_offset = entry & ((std::uint64_t{1} << shift) - 1);
+    const std::uint64_t sectors = ((entry & ~qcow2::kCopied & ~qcow2::kCompressed) >> shift) + 1;
+    mapping.stored_size = sectors * 512 - mapping.file_offset % 512;
+    mapping.length = std::min(cluster_size_ - offset % cluster_size_, virtual_size_ - offset);
+    // The last sector of the file may be there only in part.
+    check_inside(mapping.file_offset, 1, offset);
+    mapping.stored_size = std::min(mapping.stored_size, file_.length() - mapping.file_offset);
+    return mapping;
+  }
+
+  const Qcow2Header header_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockMap> open_qcow2_map(const ImageLocation& location) {
+  LocatedFile file(location);
+  std::vector<std::byte> window(
+      static_cast<std::size_t>(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length())));
+  file.read_exactly_at(0, window);
+  Qcow2Header header = parse_qcow2_header(window, file.length(), file.name());
+  return std::make_unique<Qcow2Map>(std::move(file), header);
+}
+
+}  // namespace hyper2kvm::image
