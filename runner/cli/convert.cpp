@@ -70,8 +70,9 @@ contract::Report report_of(const ConvertArguments& arguments, const Error& error
   return report;
 }
 
-void say_termination(const ConvertArguments& arguments, const contract::Report& report) {
-  if (!arguments.termination_message.empty()) write_termination_file(report, arguments.termination_message);
+void say_termination(const ConvertArguments& arguments, const contract::Report& report, bool may_pass) {
+  if (!arguments.termination_message.empty())
+    write_termination_file(report, arguments.termination_message, may_pass);
 }
 
 std::string edits_of(const contract::Report& report) {
@@ -215,7 +216,7 @@ int run_convert(const ConvertArguments& arguments, const os::StopToken& stop) {
                   .severity = contract::Severity::kError,
                   .message = error.sentence(),
                   .may_pass = error.may_pass()});
-    say_termination(arguments, report_of(arguments, error));
+    say_termination(arguments, report_of(arguments, error), error.may_pass());
     throw;
   }
   Verbosity verbosity = verbosity_of(arguments.guest, job.parsed.manifest.options.verbose);
@@ -227,7 +228,7 @@ int run_convert(const ConvertArguments& arguments, const os::StopToken& stop) {
     auto sink = make_sink(arguments.log_format, verbosity, !arguments.guest.no_progress);
     outcome = pipeline::run(job, settings, *sink, stop);
   }
-  say_termination(arguments, outcome.report);
+  say_termination(arguments, outcome.report, outcome.may_pass);
   if (outcome.exit_status != 0) {
     std::string sentence =
         outcome.report.errors.empty() ? "the job failed" : outcome.report.errors[0].message;

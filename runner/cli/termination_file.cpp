@@ -7,8 +7,9 @@
 
 namespace hyper2kvm::cli {
 
-void write_termination_file(const contract::Report& report, const std::filesystem::path& path) {
-  std::string text = contract::to_termination_message(report);
+void write_termination_file(const contract::Report& report, const std::filesystem::path& path,
+                            bool may_pass) {
+  std::string text = contract::to_termination_message(report, may_pass);
   std::error_code ignored;
   bool is_there = std::filesystem::exists(path, ignored);
   os::File file = os::File::open(path, is_there ? os::File::Mode::kReadWrite : os::File::Mode::kCreate);

@@ -33,7 +33,7 @@ void cut_error(json& object, const std::string& error) {
 
 }  // namespace
 
-std::string to_termination_message(const Report& report) {
+std::string to_termination_message(const Report& report, bool may_pass) {
   json object = {{"version", "1.0"},
                  {"success", report.success},
                  {"duration_seconds", report.duration_seconds},
@@ -51,6 +51,7 @@ std::string to_termination_message(const Report& report) {
       if (!stage.empty()) object["failed_stage"] = stage;
     }
     object["error"] = error;
+    object["may_pass"] = may_pass;
   }
   for (const Artifact& artifact : report.artifacts) object["disks"].push_back(disk_json(artifact));
   cut_error(object, error);
@@ -87,6 +88,7 @@ TerminationResult parse_termination_message(std::string_view text) {
   result.duration_seconds = section.real("duration_seconds").value_or(0);
   result.failed_stage = section.line("failed_stage");
   result.error = section.line("error");
+  result.may_pass = section.boolean("may_pass", false);
   result.manifest_path = section.line("manifest_path");
   result.source_vm_name = section.line("source_vm_name");
   result.total_disks = count(section, "total_disks");

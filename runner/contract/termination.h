@@ -20,6 +20,7 @@ struct TerminationResult {
   double duration_seconds = 0;
   std::string failed_stage;  // empty after a success, and where the job failed outside of any stage
   std::string error;         // the sentence; empty after a success
+  bool may_pass = false;     // of a failure: the same job may succeed later with nothing changed
   std::string manifest_path;
   std::string source_vm_name;
   struct Disk {
@@ -35,7 +36,8 @@ struct TerminationResult {
 
 // One JSON object of at most kTerminationMessageBytes. What is cut, in this order: warnings, then the end of
 // the error's sentence (256 bytes of it always stay), then disks from the last.
-std::string to_termination_message(const Report& report);
+// may_pass: of a failure, as in the job's result event.
+std::string to_termination_message(const Report& report, bool may_pass = false);
 // The other direction. Hostile input: throws os::Error (kInvalid); keys it does not know are ignored.
 TerminationResult parse_termination_message(std::string_view text);
 

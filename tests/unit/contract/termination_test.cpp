@@ -56,6 +56,12 @@ TEST(TerminationMessage, SaysWhichStageFailedAndWhy) {
   EXPECT_EQ(result.duration_seconds, 1.5);
 }
 
+TEST(TerminationMessage, SaysWhetherAFailureMayPassByTryingAgain) {
+  Report report = failed_report("the disk is full.");
+  EXPECT_TRUE(parse_termination_message(to_termination_message(report, true)).may_pass);
+  EXPECT_FALSE(parse_termination_message(to_termination_message(report, false)).may_pass);
+}
+
 TEST(TerminationMessage, IsNeverLongerThanKubernetesKeeps) {
   Report report = failed_report("First. " + std::string(20'000, 'e'));
   for (int i = 0; i < 300; ++i) {
