@@ -50,6 +50,7 @@ constexpr std::uint64_t kSmallestMemory = 128 * kMiB;
 // The kernel lays its memory out behind its heap, which the host puts up to 1 GiB away: so long is the hole
 // in its memory file.
 constexpr std::uint64_t kLargestHole = (1024 + 256) * kMiB;
+// The daemon's own; each of its exports maps the machine's whole memory file besides.
 constexpr std::uint64_t kStorageAddressSpace = 8192 * kMiB;
 
 constexpr const char* kDiskAdvice =
@@ -129,9 +130,17 @@ class Boot {
 
 void Boot::start_storage(const std::filesystem::path& directory) {
   std::vector<os::UniqueFd> sockets;
+  os::ConfinementRules rules = os::rules_for_a_program(os::find_program("qemu-storage-daemon"));
+  for (const DiskSource& disk : session_.disks) {
+    rules.read.insert(rules.read.end(), disk.files.begin(), disk.files.end());
+    if (!disk.overlay.empty()) rules.write.push_back(disk.overlay);
+  }
+  os::Confinement confinement(rules);
   os::ProcessOptions options;
+  options.confinement = &confinement;
   options.arguments = storage_arguments(session_.disks, kFirstSocket);
-  options.limit_address_space = kStorageAddressSpace + session_.limits.memory_bytes;
+  options.limit_address_space =
+      kStorageAddressSpace + session_.disks.size() * (session_.limits.memory_bytes + kLargestHole);
   for (std::size_t disk = 0; disk < session_.disks.size(); ++disk) {
     sockets.push_back(listen_at(directory, socket_name(disk)));
     options.descriptors.emplace_back(sockets.back().get(), kFirstSocket + static_cast<int>(disk));
@@ -144,7 +153,14 @@ void Boot::start_kernel(const std::filesystem::path& directory, const std::files
   os::Pipe request = os::make_pipe();
   os::Pipe answer = os::make_pipe();
   os::Pipe console = os::make_pipe();
+  os::ConfinementRules rules = os::rules_for_a_program(session_.installation.kernel);
+  rules.read.push_back(session_.installation.root_image);
+  rules.write = {directory, memory};
+  os::Confinement confinement(rules);
   os::ProcessOptions options;
+  options.confinement = &confinement;
+  // Its helper processes outlive it.
+  options.guard_group = true;
   options.arguments = kernel_arguments({.program = session_.installation.kernel.string(),
                                         .memory_bytes = session_.limits.memory_bytes,
                                         .disks = session_.disks.size(),
@@ -299,7 +315,8 @@ guest::Answer run_checked(const Session& session, const guest::Request& request,
                           const std::function<void(const std::string&)>& progress) {
   check(session);
   auto deadline = Clock::now() + session.limits.time;
-  std::filesystem::path memory = choose_memory_directory(session.limits.memory_bytes);
+  // The kernel unlinks its memory file as soon as it has it; a directory of its own is what it may write to.
+  os::TemporaryDirectory memory("hyper2kvm-appliance", choose_memory_directory(session.limits.memory_bytes));
   std::string request_line = guest::serialize(request);
   for (bool with_raid6 : {false, true}) {
     os::TemporaryDirectory directory("appliance", session.scratch);
@@ -307,7 +324,7 @@ guest::Answer run_checked(const Session& session, const guest::Request& request,
     std::filesystem::create_symlink(std::filesystem::absolute(session.installation.root_image),
                                     directory.path() / kRootImageName, failed);
     if (failed) throw os::system_error(failed.value(), "make a link in", directory.path().string());
-    Boot boot(session, directory.path(), memory, with_raid6, deadline, stop);
+    Boot boot(session, directory.path(), memory.path(), with_raid6, deadline, stop);
     auto keep_console = [&] {
       if (!session.console_log.empty())
         os::write_text_atomically(session.console_log, boot.console().text(), 0600);

@@ -39,6 +39,8 @@ struct DiskSource {
   std::vector<std::string> blockdevs;  // JSON of each --blockdev, in order
   std::filesystem::path overlay;  // an existing qcow2 file with that virtual size, without a backing file
                                   // name in it; empty: read-only
+  // Every file that `blockdevs` opens; the daemon can read no other.
+  std::vector<std::filesystem::path> files;
 };
 
 struct Session {

@@ -9,9 +9,11 @@ namespace {
 
 constexpr std::size_t kLongestReason = 300;
 
-// "[    1.234567] text" without the time; printable ASCII and well below a line of a terminal's worth of
-// text.
+// "<4>[    1.234567] text" (so the kernel prints its whole log while it dies) without the level and the time;
+// printable ASCII, and short.
 std::string cleaned(std::string_view line) {
+  if (line.size() > 3 && line[0] == '<' && line[1] >= '0' && line[1] <= '7' && line[2] == '>')
+    line.remove_prefix(3);
   if (line.starts_with('[')) {
     std::size_t end = line.find(']');
     bool is_time = end != std::string_view::npos && end > 1 &&

@@ -34,6 +34,8 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   describe_convert(*convert, line.convert);
   CLI::App* inspect = app->add_subcommand("inspect");
   describe_inspect(*inspect, line.inspect);
+  CLI::App* daemon = app->add_subcommand("daemon");
+  describe_daemon(*daemon, line.daemon);
   return app;
 }
 
@@ -83,8 +85,9 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   } catch (const CLI::ParseError& error) {
     throw usage_error(error, arguments);
   }
-  line.command =
-      app->got_subcommand("inspect") ? CommandLine::Command::kInspect : CommandLine::Command::kConvert;
+  line.command = app->got_subcommand("inspect")  ? CommandLine::Command::kInspect
+                 : app->got_subcommand("daemon") ? CommandLine::Command::kDaemon
+                                                 : CommandLine::Command::kConvert;
   if (line.command == CommandLine::Command::kConvert) check(line.convert);
   return line;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runner/cli/convert.h"
+#include "runner/cli/daemon.h"
 #include "runner/cli/inspect.h"
 
 namespace hyper2kvm::cli {
@@ -15,11 +16,13 @@ struct CommandLine {
     kSay,  // --help or --version: `text` goes to stdout
     kConvert,
     kInspect,
+    kDaemon,
   };
   Command command = Command::kConvert;
   std::string text;
   ConvertArguments convert;
   InspectArguments inspect;
+  DaemonArguments daemon;
 };
 
 // arguments: without the program's name. `hyper2kvm FILE` means `hyper2kvm convert FILE`. Throws os::Error

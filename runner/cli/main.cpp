@@ -18,6 +18,8 @@ int run(int count, char** words) {
     write_to(STDOUT_FILENO, line.text);
     return 0;
   }
+  // The daemon has signals of its own: a stop is not the end of a job there.
+  if (line.command == CommandLine::Command::kDaemon) return run_daemon(line.daemon);
   os::StopToken stop = os::stop_on_signals();
   return line.command == CommandLine::Command::kInspect ? run_inspect(line.inspect, stop)
                                                         : run_convert(line.convert, stop);

@@ -107,6 +107,7 @@ void Dispatcher::reconcile(Job& found) {
       break;
     case Phase::kRunning: {
       if (running_.contains(found.id)) break;
+      remove_scratch(found);
       auto verdict = read_verdict(found.report_path, journal_.engine_manifest(found.id));
       if (verdict && verdict->success)
         conclude(found, *verdict);
@@ -214,13 +215,24 @@ void Dispatcher::start(Job& due) {
     due.phase = Phase::kRunning;
     store(due);
     Running running;
+    remove_scratch(due);
+    os::make_directories(scratch_of(due));
     running.conversion = std::make_unique<Conversion>(
-        ConversionCommand{program_, journal_.engine_manifest(due.id), settings_.temp_dir});
+        ConversionCommand{program_, journal_.engine_manifest(due.id), scratch_of(due)});
     running_.emplace(due.id, std::move(running));
     log_.info(fmt::format("attempt {} begins", due.attempts), fields_of(due));
   } catch (const Error& error) {
     fail(due, error.sentence(), error.may_pass());
   }
+}
+
+// A conversion that was killed leaves its scratch files behind; in a place of the job's own they can be told
+// from those of others.
+fs::path Dispatcher::scratch_of(const Job& of) const { return settings_.temp_dir / ("job-" + of.id); }
+
+void Dispatcher::remove_scratch(const Job& of) const {
+  std::error_code ignored;
+  fs::remove_all(scratch_of(of), ignored);
 }
 
 void Dispatcher::handle_event(Job& of, Running& running, const contract::Event& event) {
@@ -301,6 +313,7 @@ void Dispatcher::finish(const std::string& id) {
   Running running = std::move(running_.at(id));
   running_.erase(id);
   Job& ended = job(id);
+  remove_scratch(ended);
   const Conversion& conversion = *running.conversion;
   auto verdict = read_verdict(ended.report_path, journal_.engine_manifest(id));
   if (verdict && verdict->success) {

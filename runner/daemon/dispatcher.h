@@ -92,6 +92,8 @@ class Dispatcher {
   void reconcile(Job& job);
   void store(const Job& job) { journal_.store(job); }
   void admit(Job& job);
+  std::filesystem::path scratch_of(const Job& job) const;
+  void remove_scratch(const Job& job) const;
   void start(Job& job);
   void handle_event(Job& job, Running& running, const contract::Event& event);
   void finish(const std::string& id);

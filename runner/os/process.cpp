@@ -36,6 +36,7 @@ struct Launch {
   std::string working_directory;
   std::vector<std::pair<int, rlimit>> limits;
   bool no_new_privileges = true;
+  const Confinement* confinement = nullptr;
   int error_pipe = -1;
   pid_t parent = 0;
 };
@@ -66,6 +67,8 @@ std::vector<std::string> make_environment(const ProcessOptions& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != launch.parent) ::_exit(127);
   if (launch.no_new_privileges) ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  // Here, because the ruleset's descriptor is among those that are closed below; what follows opens no file.
+  if (launch.confinement != nullptr && (errno = launch.confinement->confine_files()) != 0) fail_child(launch);
   for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
@@ -89,6 +92,8 @@ std::vector<std::string> make_environment(const ProcessOptions& options) {
   for (const auto& [resource, limit] : launch.limits)
     if (::setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) fail_child(launch);
   if (!launch.working_directory.empty() && ::chdir(launch.working_directory.c_str()) != 0) fail_child(launch);
+  // Last: it would refuse some of the above.
+  if (launch.confinement != nullptr && (errno = Confinement::confine_calls()) != 0) fail_child(launch);
   ::execve(launch.program.c_str(), launch.arguments.data(), launch.environment.data());
   fail_child(launch);
 }
@@ -124,6 +129,7 @@ Process Process::start(const ProcessOptions& options) {
   launch.environment.push_back(nullptr);
   launch.working_directory = options.working_directory.string();
   launch.no_new_privileges = options.no_new_privileges;
+  launch.confinement = options.confinement;
   launch.parent = ::getpid();
   auto add_limit = [&](int resource, std::uint64_t value) {
     if (value != 0) launch.limits.emplace_back(resource, rlimit{value, value});
@@ -172,6 +178,7 @@ Process Process::start(const ProcessOptions& options) {
     process.kill();
     throw system_error(child_error, "start", launch.program);
   }
+  if (options.guard_group) process.start_guard();
   process.pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!process.pidfd_) throw system_error(errno, "watch", name);
   process.stderr_ = std::move(stderr_pipe.read_end);
@@ -179,10 +186,52 @@ Process Process::start(const ProcessOptions& options) {
   return process;
 }
 
+// The guard belongs to the group that it guards: it ends with it, and while it lives the group's number
+// cannot become another's.
+void Process::start_guard() {
+  Pipe pipe = make_pipe();
+  int lifeline = pipe.read_end.get();
+  pid_t group = pid_;
+  guard_ = ::fork();
+  if (guard_ < 0) {
+    int error = errno;
+    kill();
+    throw system_error(error, "start a guard for", program_);
+  }
+  if (guard_ == 0) {
+    // Only async-signal-safe calls, as in every child of ours.
+    ::setpgid(0, group);
+    sigset_t all;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, nullptr);
+    if (lifeline > 0) ::syscall(SYS_close_range, 0u, static_cast<unsigned>(lifeline - 1), 0u);
+    ::syscall(SYS_close_range, static_cast<unsigned>(lifeline + 1), ~0u, 0u);
+    char byte;
+    while (::read(lifeline, &byte, 1) < 0 && errno == EINTR) {
+    }
+    ::kill(-group, SIGKILL);
+    ::_exit(0);
+  }
+  ::setpgid(guard_, group);
+  lifeline_ = std::move(pipe.write_end);
+}
+
+void Process::reap_guard() noexcept {
+  if (guard_ <= 0) return;
+  ::kill(guard_, SIGKILL);
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(guard_), &info, WEXITED) != 0 && errno == EINTR) {
+  }
+  guard_ = -1;
+  lifeline_.reset();
+}
+
 Process::Process(Process&& other) noexcept
     : program_(std::move(other.program_)),
       pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::move(other.pidfd_)),
+      guard_(std::exchange(other.guard_, -1)),
+      lifeline_(std::move(other.lifeline_)),
       stderr_(std::move(other.stderr_)),
       stderr_text_(std::move(other.stderr_text_)),
       status_(other.status_) {}
@@ -220,6 +269,7 @@ std::optional<ExitStatus> Process::wait_for(std::chrono::milliseconds time) {
       ::kill(-pid_, SIGKILL);
       if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0)
         throw system_error(errno, "wait for", program_);
+      reap_guard();
       status_ = ExitStatus{info.si_code != CLD_EXITED, info.si_status};
       drain_stderr(0);
       break;
@@ -263,6 +313,7 @@ void Process::kill() noexcept {
     siginfo_t info{};
     while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 && errno == EINTR) {
     }
+    reap_guard();
     status_ = ExitStatus{info.si_code != CLD_EXITED, info.si_status};
   }
 }

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "runner/os/confinement.h"
 #include "runner/os/file.h"
 #include "runner/os/stop.h"
 
@@ -40,6 +41,11 @@ struct ProcessOptions {
   std::uint64_t limit_file_size = 0;
   // prctl(PR_SET_NO_NEW_PRIVS) in the child.
   bool no_new_privileges = true;
+  // The child dies with us, what it started need not: then a second, tiny process of ours kills the whole
+  // group when we are killed ourselves.
+  bool guard_group = false;
+  // Not owned; needs no_new_privileges. nullptr: the child may do all that its user may.
+  const Confinement* confinement = nullptr;
 };
 
 struct ExitStatus {
@@ -78,9 +84,13 @@ class Process {
  private:
   Process() = default;
   void drain_stderr(int timeout_milliseconds);
+  void start_guard();
+  void reap_guard() noexcept;
   std::string program_;
   pid_t pid_ = -1;
   UniqueFd pidfd_;
+  pid_t guard_ = -1;
+  UniqueFd lifeline_;  // closed by our end, which the guard waits for
   UniqueFd stderr_;
   std::string stderr_text_;
   std::optional<ExitStatus> status_;

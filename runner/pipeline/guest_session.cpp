@@ -48,7 +48,7 @@ guest::Answer open_guest(const Job& job, const Settings& settings, const Verifie
   session.scratch = scratch;
   for (std::size_t i = 0; i < verified.disks.size(); ++i) {
     const image::SourceImage& source = verified.disks[i].source;
-    session.disks.push_back({source.node_name, source.blockdevs, overlays[i]});
+    session.disks.push_back({source.node_name, source.blockdevs, overlays[i], source.files});
   }
   guest::Answer answer =
       appliance::run(session, request, stop, [&](const std::string& text) { record.info(stage, text); });

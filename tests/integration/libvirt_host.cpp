@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <pugixml.hpp>
@@ -64,9 +65,16 @@ unsigned free_port() {
   return ntohs(address.sin_port);
 }
 
-// No other daemon: what a machine prints goes straight into a file. And the tests may run in a container or a
-// chroot, where libvirt cannot give a machine a /dev of its own.
-constexpr const char* kAnywhere = "stdio_handler = \"file\"\nnamespaces = []\n";
+// No other daemon: what a machine prints goes straight into a file. The tests may run in a container or a
+// chroot, where libvirt cannot give a machine a /dev of its own, and where /dev/kvm may belong to a group
+// that is not the system's group kvm. There libvirt finds KVM when it asks QEMU, cannot open it itself, and
+// asks QEMU again, for seconds, at each and every call: so the machines get the group that /dev/kvm has.
+std::string emulator_settings() {
+  std::string settings = "stdio_handler = \"file\"\nnamespaces = []\n";
+  struct stat kvm {};
+  if (::stat("/dev/kvm", &kvm) == 0) settings += "group = \"+" + std::to_string(kvm.st_gid) + "\"\n";
+  return settings;
+}
 
 DomainHandle find(virConnectPtr connection, const std::string& name) {
   DomainHandle domain(virDomainLookupByName(connection, name.c_str()));
@@ -190,7 +198,7 @@ std::string Machines::wait_for_console(const std::string& name, const std::vecto
 EmbeddedHost::EmbeddedHost() : uri_("qemu:///embed?root=" + root().string()) {
   seed_capabilities(root() / "cache");
   fs::create_directories(root() / "etc");
-  os::write_text_atomically(root() / "etc" / "qemu.conf", kAnywhere);
+  os::write_text_atomically(root() / "etc" / "qemu.conf", emulator_settings());
 }
 
 EmbeddedHost::~EmbeddedHost() {
@@ -217,7 +225,7 @@ LibvirtDaemon::LibvirtDaemon(const Options& options) : tls_(options.tls) {
   for (const char* part : {"etc", "lib", "run", "cache", "log", "sock", "pools"})
     fs::create_directory(path() / part);
   seed_capabilities(path() / "cache");
-  os::write_text_atomically(path() / "etc" / "qemu.conf", kAnywhere);
+  os::write_text_atomically(path() / "etc" / "qemu.conf", emulator_settings());
   std::string configuration = "unix_sock_dir = \"" + (path() / "sock").string() +
                               "\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nauth_tcp = \"none\"\n"
                               "unix_sock_rw_perms = \"0700\"\n";

@@ -10,6 +10,7 @@ _hyper2kvm()
         --no-check-grains --rate-limit --report --no-report --register --libvirt-uri --network --bridge --pool --start
         --autostart --overwrite --log-format --termination-message"
     local inspect="$guest --json"
+    local daemon='-h --help --instance --watch-dir --output-dir --log-level --config-dir --runtime-dir'
     COMPREPLY=()
 
     # bash splits --option=value at the equals sign.
@@ -36,13 +37,17 @@ _hyper2kvm()
             COMPREPLY=($(compgen -W 'qemu:///system qemu:///session' -- "$current"))
             return
             ;;
-        -o | --output | --temp-dir)
+        --log-level)
+            COMPREPLY=($(compgen -W 'debug info warn error' -- "$current"))
+            return
+            ;;
+        -o | --output | --temp-dir | --watch-dir | --output-dir | --config-dir | --runtime-dir)
             compopt -o filenames 2> /dev/null
             local IFS=$'\n'
             COMPREPLY=($(compgen -d -- "$current"))
             return
             ;;
-        --name | --root | --key | --rate-limit | --network | --bridge | --pool)
+        --name | --instance | --root | --key | --rate-limit | --network | --bridge | --pool)
             return
             ;;
     esac
@@ -51,6 +56,7 @@ _hyper2kvm()
         local options
         case $subcommand in
             inspect) options=$inspect ;;
+            daemon) options=$daemon ;;
             convert) options=$convert ;;
             -*) options="-h --help -V --version $convert" ;;
             *) options=$convert ;;
@@ -63,7 +69,7 @@ _hyper2kvm()
     local IFS=$'\n'
     COMPREPLY=($(compgen -f -- "$current"))
     if ((COMP_CWORD == 1)); then
-        COMPREPLY+=($(compgen -W $'convert\ninspect' -- "$current"))
+        COMPREPLY+=($(compgen -W $'convert\ninspect\ndaemon' -- "$current"))
     fi
 }
 

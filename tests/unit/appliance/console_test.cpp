@@ -51,6 +51,14 @@ TEST(ConsoleLog, TheReasonOfACrashIsThePanicAndNotItsDump) {
             "Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b");
 }
 
+TEST(ConsoleLog, TheReasonIsFoundInALogThatIsPrintedWithItsLevels) {
+  EXPECT_EQ(log_of("<6>[    0.050000] VFS: Cannot open root device\n"
+                   "<0>[    0.050000] Kernel panic - not syncing: VFS: Unable to mount root fs\n"
+                   "<4>[    0.050000]  [<6002c0ae>] new_thread_handler+0x7f/0xb0\n")
+                .reason(),
+            "Kernel panic - not syncing: VFS: Unable to mount root fs");
+}
+
 TEST(ConsoleLog, TheReasonSkipsTraceAndRegisters) {
   EXPECT_EQ(log_of("BUG: something is wrong\n"
                    "RIP: 0033:0x0\nRSP: 00000000971cbd98  EFLAGS: 00010206\n"

@@ -56,7 +56,7 @@ TEST(Completion, OffersEverySubcommandAndOption) {
 }
 
 TEST(Completion, OffersNoOptionThatTheProgramLacks) {
-  for (const char* subcommand : {"convert", "inspect"}) {
+  for (const char* subcommand : {"convert", "inspect", "daemon"}) {
     std::set<std::string> known;
     for (const std::string& entry : all_options())
       if (entry.rfind(std::string(subcommand) + " ", 0) == 0) known.insert(option_in(entry));

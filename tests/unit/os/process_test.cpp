@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -118,6 +119,37 @@ TEST(Process, WhatItLeavesRunningEndsWithIt) {
   EXPECT_TRUE(process.wait().success());
   char byte;
   EXPECT_EQ(::read(pipe.read_end.get(), &byte, 1), 0) << "somebody still holds the other end";
+}
+
+TEST(Process, AGuardedGroupEndsWhenWeAreKilled) {
+  Pipe pipe = make_pipe();
+  pid_t owner = ::fork();
+  ASSERT_GE(owner, 0);
+  if (owner == 0) {
+    // The grandchild has no parent that dies with us; "x" says that it runs.
+    Process process = Process::start({.arguments = {"sh", "-c", "(echo x; sleep 60) & wait"},
+                                      .descriptors = {{pipe.write_end.get(), 1}},
+                                      .guard_group = true});
+    pipe.write_end.reset();
+    ::pause();
+    ::_exit(0);
+  }
+  pipe.write_end.reset();
+  char bytes[2];
+  ASSERT_EQ(::read(pipe.read_end.get(), bytes, 2), 2);
+  ::kill(owner, SIGKILL);
+  ASSERT_EQ(::waitpid(owner, nullptr, 0), owner);
+  EXPECT_EQ(::read(pipe.read_end.get(), bytes, 1), 0) << "somebody still holds the other end";
+}
+
+TEST(Process, AGuardedProcessEndsAsAnyOther) {
+  Process process = Process::start({.arguments = {"sh", "-c", "exit 4"}, .guard_group = true});
+  EXPECT_EQ(process.wait().code, 4);
+  Process sleeper = Process::start({.arguments = {"sleep", "60"}, .guard_group = true});
+  sleeper.signal(SIGTERM);
+  EXPECT_EQ(sleeper.wait().code, SIGTERM);
+  // Nobody is left to wait for.
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
 }
 
 TEST(Process, LeavesNoCoreFile) {
