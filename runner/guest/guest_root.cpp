@@ -400,6 +400,7 @@ void GuestRoot::write(std::string_view path, std::string_view text, std::string_
   changed.options = options;
   changed.options.secret = secret;
   changed.action = options.action;
+  changed.summary = options.summary;
   if (first) keep_backup(canonical, changed);
 }
 
@@ -508,7 +509,7 @@ std::vector<Edit> GuestRoot::edits() const {
       edit.summary = "link to " + changed.before_target;
     if (changed.options.secret)
       edit.summary = edit.summary.empty() ? "holds secrets: its content is not shown" : edit.summary;
-    else if ((existed || exists) && !changed.appended && !changed.is_backup)
+    else if ((existed || exists) && !changed.appended && !changed.is_backup && !changed.options.binary)
       edit.diff = unified_diff(path, existed ? changed.before_text : "", exists ? changed.content : "",
                                existed, exists);
     result.push_back(std::move(edit));

@@ -66,6 +66,8 @@ struct WriteOptions {
   uid_t uid = 0;        // of a new file
   gid_t gid = 0;        // of a new file
   bool secret = false;  // the report says that it changed, not how
+  bool binary = false;  // no diff is made
+  std::string summary;  // for what has no diff
   std::string action;   // "" is created or changed
 };
 

@@ -49,8 +49,8 @@ void fit(Answer& answer) {
   cut(answer.error);
 }
 
-// A disk that can be started by a BIOS has an MBR or a partition for GRUB's core; images for the cloud have an ESP as
-// well, so that alone says little.
+// A disk that can be started by a BIOS has an MBR or a partition for GRUB's core; images for the cloud have
+// an ESP as well, so that alone says little.
 void identify_firmware(const OpenGuest& guest, Inspection& inspection) {
   bool system_partition = false;
   bool bios_boot = false;
@@ -65,11 +65,24 @@ void identify_firmware(const OpenGuest& guest, Inspection& inspection) {
 void run(const Request& request, const Environment& environment, Answer& answer) {
   Clock::time_point started = Clock::now();
   OpenGuest guest(request, environment, answer.inspection);
+  if (!guest.has_root()) {
+    answer.warnings = guest.warnings();
+    answer.seconds_to_open = seconds_since(started);
+    return;
+  }
   identify(guest.root(), answer.inspection);
   find_hypervisor_tools(guest.root(), answer.inspection);
   identify_firmware(guest, answer.inspection);
-  Repair repair{
-      guest.root(), guest.storage(), request, answer.inspection, guest.root_volume().name, {}, {}, {}, {}};
+  Repair repair{guest.root(),
+                guest.storage(),
+                request,
+                answer.inspection,
+                guest.root_volume().name,
+                {},
+                {},
+                {},
+                {},
+                {}};
   repair.menu = read_boot_menu(guest.root());
   repair.kernels = find_kernels(guest.root(), repair.menu);
   answer.inspection.boot_loader = repair.menu.loader;

@@ -94,6 +94,7 @@ class Appliance : public testing::Test {
   guest::Answer run(const std::string& what = "", const os::StopToken& stop = {},
                     const std::function<void(const std::string&)>& progress = {}) {
     guest::Request request;
+    request.mode = mode_;
     request.root = what;
     request.disk_count = session_.disks.size();
     return appliance::run(session_, request, stop, progress);
@@ -138,6 +139,7 @@ class Appliance : public testing::Test {
   os::TemporaryDirectory place_;
   fs::path scratch_;
   Session session_;
+  guest::Mode mode_ = guest::Mode::kInspect;
 };
 
 // --- The real agent.
@@ -190,7 +192,12 @@ TEST_F(Agent, FindsTheGuestInAMemberOfAnOva) {
 
 TEST_F(Agent, SaysThatThereIsNoGuest) {
   add_disk(make_raw_disk("empty.raw"));
+  // To look at a disk without a guest is no failure, to repair one is.
   guest::Answer answer = run();
+  EXPECT_TRUE(answer.success) << answer.error;
+  EXPECT_THAT(answer.warnings, Contains(HasSubstr("no operating system")));
+  mode_ = guest::Mode::kRepair;
+  answer = run();
   EXPECT_FALSE(answer.success);
   EXPECT_THAT(answer.error, HasSubstr("no operating system"));
   expect_nothing_left();

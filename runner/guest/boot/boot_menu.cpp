@@ -54,10 +54,10 @@ std::string rename_devices(std::string_view line, const RenameDevice& rename) {
         continue;
       }
       std::size_t begin = at + parameter.size() + 1;
-      std::size_t end = result.find_first_of(" \t\"'\\;:", begin);
+      std::size_t end = result.find_first_of(" \t\r\n\"'\\;:", begin);
       // by-path names have colons of their own.
       if (result.compare(begin, 18, "/dev/disk/by-path/") == 0)
-        end = result.find_first_of(" \t\"'\\;", begin);
+        end = result.find_first_of(" \t\r\n\"'\\;", begin);
       if (end == std::string::npos) end = result.size();
       std::string replacement = rename(parameter, std::string_view(result).substr(begin, end - begin));
       if (!replacement.empty()) {

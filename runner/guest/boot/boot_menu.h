@@ -16,6 +16,7 @@ namespace hyper2kvm::guest {
 
 struct BootEntry {
   std::string title, id;
+  std::string position;                // what the loader's configuration calls it as its default
   std::string kernel;                  // path in the guest, as found there
   std::vector<std::string> initramfs;  // paths in the guest
   std::string options;                 // the kernel's command line

@@ -8,12 +8,12 @@
 #include <map>
 
 #include "runner/guest/boot/boot_menu.h"
+#include "runner/guest/boot/grub_environment.h"
 #include "runner/guest/system/text.h"
 
 namespace hyper2kvm::guest {
 namespace {
 
-constexpr const char* kDirectories[] = {"/boot/grub2", "/boot/grub"};
 constexpr std::size_t kMostEntries = 1000;
 
 // Words of a grub line with quotes undone.
@@ -53,15 +53,7 @@ std::vector<std::string> grub_words(std::string_view line) {
 }
 
 std::map<std::string, std::string> read_environment(GuestRoot& root, const std::string& directory) {
-  std::map<std::string, std::string> values;
-  std::optional<std::string> text = root.read_if_sane(directory + "/grubenv", 65536);
-  if (!text || !text->starts_with("# GRUB Environment Block\n")) return values;
-  for (std::string_view line : lines_of(*text)) {
-    std::size_t equals = line.find('=');
-    if (line.starts_with('#') || equals == std::string_view::npos) continue;
-    values[std::string(line.substr(0, equals))] = line.substr(equals + 1);
-  }
-  return values;
+  return parse_grub_environment(root.read_if_sane(directory + "/grubenv", 65536).value_or(""));
 }
 
 std::string expand(std::string_view text, const std::map<std::string, std::string>& variables) {
@@ -95,7 +87,6 @@ bool is_initrd_command(std::string_view word) {
 struct Parsed {
   BootEntry entry;
   std::string position;                  // "0", "1>2"
-  std::string names;                     // for people's and ids' paths: "id" alternatives below
   std::vector<std::string> ids, titles;  // of the submenus and the entry
 };
 
@@ -242,44 +233,61 @@ bool names_entry(std::string_view value, const Parsed& parsed) {
   return parts.size() == 1 && !parts[0].empty() && parts[0] == parsed.ids.back();
 }
 
+// Red Hat's UEFI machines had their whole configuration on the ESP, others a stub that leads to /boot.
+std::vector<std::string> configuration_directories(const GuestRoot& root) {
+  std::vector<std::string> directories;
+  for (const std::string top : {"/boot/efi/EFI", "/efi/EFI"})
+    for (const std::string& vendor : root.list(top)) directories.push_back(top + "/" + vendor);
+  directories.emplace_back("/boot/grub2");
+  directories.emplace_back("/boot/grub");
+  return directories;
+}
+
+// The menu of one configuration file.
+void read_configuration(GuestRoot& root, const std::string& directory, BootMenu& menu) {
+  std::string file = directory + "/grub.cfg";
+  std::optional<std::string> text = root.read_if_sane(file);
+  if (!text) return;
+  std::map<std::string, std::string> environment = read_environment(root, directory);
+  Parser parser(root, file, environment);
+  parser.parse(*text);
+  std::string chosen = parser.default_value;
+  if (chosen == "saved" || chosen.empty()) chosen = environment["saved_entry"];
+  std::vector<BootEntry> entries;
+  bool found = false;
+  if (parser.uses_loader_entries) {
+    auto expand_variable = [&parser](std::string_view options) {
+      return expand(options, parser.variables());
+    };
+    for (BootEntry& entry : read_loader_entries(root, "/boot/loader/entries", expand_variable)) {
+      menu.files.push_back(entry.file);
+      entry.position = entry.id;
+      if (entry.kernel.empty()) continue;
+      if (!found && !chosen.empty() && (chosen == entry.id || chosen == entry.title))
+        entry.is_default = found = true;
+      entries.push_back(std::move(entry));
+    }
+    if (!found && all_digits(chosen) && chosen.size() < 4 && std::stoul(chosen) < entries.size())
+      entries[std::stoul(chosen)].is_default = found = true;
+  }
+  for (Parsed& parsed : parser.entries) {
+    if (parsed.entry.kernel.empty()) continue;
+    if (!found && !chosen.empty() && names_entry(chosen, parsed)) parsed.entry.is_default = found = true;
+    parsed.entry.position = parsed.position;
+    entries.push_back(std::move(parsed.entry));
+  }
+  // Every configuration is kept in order; the first with entries is the one that is used.
+  menu.loader = "grub2";
+  menu.files.push_back(file);
+  if (menu.entries.empty()) menu.entries = std::move(entries);
+}
+
 }  // namespace
 
 BootMenu read_grub2(GuestRoot& root) {
   BootMenu menu;
-  for (const char* directory : kDirectories) {
-    std::string file = std::string(directory) + "/grub.cfg";
-    std::optional<std::string> text = root.read_if_sane(file);
-    if (!text) continue;
-    std::map<std::string, std::string> environment = read_environment(root, directory);
-    Parser parser(root, file, environment);
-    parser.parse(*text);
-    menu.loader = "grub2";
-    menu.files.push_back(file);
-    std::string chosen = parser.default_value;
-    if (chosen == "saved" || chosen.empty()) chosen = environment["saved_entry"];
-    if (parser.uses_loader_entries) {
-      auto expand_variable = [&parser](std::string_view options) {
-        return expand(options, parser.variables());
-      };
-      for (BootEntry& entry : read_loader_entries(root, "/boot/loader/entries", expand_variable)) {
-        menu.files.push_back(entry.file);
-        entry.is_default = !chosen.empty() && (chosen == entry.id || chosen == entry.title);
-        if (entry.kernel.empty()) continue;
-        menu.entries.push_back(std::move(entry));
-      }
-      if (menu.default_entry() == nullptr && all_digits(chosen) && chosen.size() < 4) {
-        std::size_t index = std::stoul(chosen);
-        if (index < menu.entries.size()) menu.entries[index].is_default = true;
-      }
-    }
-    bool found = menu.default_entry() != nullptr;
-    for (Parsed& parsed : parser.entries) {
-      if (parsed.entry.kernel.empty()) continue;
-      if (!found && !chosen.empty() && names_entry(chosen, parsed)) parsed.entry.is_default = found = true;
-      menu.entries.push_back(std::move(parsed.entry));
-    }
-    if (!menu.entries.empty()) break;
-  }
+  for (const std::string& directory : configuration_directories(root))
+    read_configuration(root, directory, menu);
   return menu;
 }
 

@@ -56,7 +56,8 @@ std::vector<BootEntry> read_loader_entries(GuestRoot& root, const std::string& d
         if (auto path = find_boot_file(root, value)) entry.kernel = *path;
       } else if (key == "initrd") {
         // Fedora writes several, and grub variables such as $tuned_initrd that are usually empty.
-        for (std::string_view word : words_of(expand(value)))
+        std::string files = expand(value);
+        for (std::string_view word : words_of(files))
           if (auto path = find_boot_file(root, word)) entry.initramfs.push_back(*path);
       } else if (key == "options") {
         entry.options += (entry.options.empty() ? "" : " ") + expand(value);
@@ -79,13 +80,15 @@ BootMenu read_systemd_boot(GuestRoot& root) {
     if (entries.empty() || (!settings && !root.is_directory(place + "/EFI/systemd"))) continue;
     menu.loader = "systemd-boot";
     std::string pattern;
-    for (std::string_view line : lines_of(settings.value_or(""))) {
+    std::string lines = settings.value_or("");
+    for (std::string_view line : lines_of(lines)) {
       std::vector<std::string_view> words = words_of(line);
       if (words.size() >= 2 && words[0] == "default") pattern = words[1];
     }
     bool found = false;
     for (BootEntry& entry : entries) {
       menu.files.push_back(entry.file);
+      entry.position = entry.id + ".conf";
       if (entry.kernel.empty()) continue;
       std::string stem = pattern;
       if (stem.ends_with(".conf")) stem.resize(stem.size() - 5);

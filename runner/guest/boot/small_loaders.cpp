@@ -45,6 +45,7 @@ BootMenu read_extlinux(GuestRoot& root) {
       if (key == "label") {
         entries.emplace_back();
         entries.back().id = value;
+        entries.back().position = value;
         entries.back().title = value;
         entries.back().file = place;
       } else if (entries.empty()) {
@@ -118,6 +119,7 @@ BootMenu read_grub_legacy(GuestRoot& root) {
     for (std::size_t at = 0; at < entries.size(); ++at) {
       if (entries[at].kernel.empty()) continue;
       entries[at].is_default = at == index;
+      entries[at].position = std::to_string(at);
       menu.entries.push_back(std::move(entries[at]));
     }
     if (!menu.entries.empty()) break;

@@ -23,7 +23,9 @@ std::string join(const std::vector<std::string>& names, const char* separator) {
 
 std::string image_generator(const Initramfs& image) {
   if (image.has("scripts/functions") && image.has("conf/initramfs.conf")) return "initramfs-tools";
-  if (image.has("usr/lib/dracut") || image.has("lib/dracut") || image.has("dracut-state.sh")) return "dracut";
+  for (const char* sign :
+       {"usr/lib/dracut", "lib/dracut", "usr/lib/dracut-lib.sh", "lib/dracut-lib.sh", "dracut-state.sh"})
+    if (image.has(sign)) return "dracut";
   if (image.has("init_functions") && image.has("config")) return "mkinitcpio";
   if (image.has("mkinitrd.config") || image.has("run_all.sh")) return "mkinitrd";
   if (image.has("usr/share/mkinitfs") || image.has("etc/mkinitfs") || image.has_file_named("nlplug-findfs"))

@@ -20,13 +20,13 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 void check_kernels(Repair& repair) {
-  if (repair.inspection.kernels.empty())
+  if (repair.repaired_kernels.empty())
     refuse("no kernel was found in it",
            "Install a kernel and a boot loader in the source machine and export it again.");
   const Kernel* chosen = nullptr;
-  for (const Kernel& kernel : repair.inspection.kernels)
+  for (const Kernel& kernel : repair.repaired_kernels)
     if (kernel.is_default) chosen = &kernel;
-  if (chosen == nullptr) chosen = &repair.inspection.kernels.front();
+  if (chosen == nullptr) chosen = &repair.repaired_kernels.front();
   std::string name = chosen->version.empty() ? chosen->image : chosen->version;
   if (!chosen->virtio_ready) {
     if (!repair.request.fix.regen_initramfs) {
@@ -44,10 +44,12 @@ void check_kernels(Repair& repair) {
     if (driver == "virtio_net")
       repair.root.warn("Kernel " + name +
                        " has no virtio_net: give the machine another model of network card.");
-  for (const Kernel& kernel : repair.inspection.kernels)
-    if (!kernel.virtio_ready && &kernel != chosen)
+  for (std::size_t index = 0; index < repair.repaired_kernels.size(); ++index) {
+    const Kernel& kernel = repair.repaired_kernels[index];
+    if (!kernel.virtio_ready && &kernel != chosen && repair.kernels[index].in_menu)
       repair.root.warn("Kernel " + (kernel.version.empty() ? kernel.image : kernel.version) +
                        " of the boot menu cannot drive virtio disks.");
+  }
 }
 
 // The value of the last root= of a command line.

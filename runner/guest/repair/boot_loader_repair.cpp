@@ -4,8 +4,7 @@
 // devices that depend on the hypervisor become names of what is on them. The rest of each line stays.
 #include <algorithm>
 
-#include "runner/guest/initramfs/module_tree.h"
-#include "runner/guest/initramfs/segment.h"
+#include "runner/guest/boot/grub_environment.h"
 #include "runner/guest/repair/repair.h"
 #include "runner/guest/storage/device_name.h"
 #include "runner/guest/system/text.h"
@@ -63,6 +62,18 @@ void rename_in_file(Repair& repair, const std::string& file, bool has_initramfs)
   repair.root.write(file, result, kReason);
 }
 
+// Red Hat's keep the command line of all entries in the environment block.
+void repair_environment(Repair& repair, const std::string& file) {
+  std::optional<std::string> text = repair.root.read_if_sane(file, 65536);
+  if (!text) return;
+  RenameDevice rename = renamer(repair, file, true);
+  std::optional<std::string> result =
+      edit_grub_environment(*text, [&rename](std::string_view name, std::string_view value) {
+        return name == "kernelopts" ? rename_devices(value, rename) : std::string(value);
+      });
+  if (result) repair.root.write(file, *result, kReason);
+}
+
 // grub-mkconfig writes root=/dev/... when it was told not to use UUIDs, and so undoes the repair.
 void allow_uuids(Repair& repair) {
   std::optional<std::string> text = repair.root.read_if_sane("/etc/default/grub");
@@ -118,8 +129,9 @@ void repair_boot_loader(Repair& repair) {
   }
   for (const char* file : kSources) rename_in_file(repair, file, true);
   if (repair.menu.loader == "grub2") {
-    // Fedora keeps the command line of all entries in the environment block, which has a fixed size: it is
-    // left, and what it says is checked at the end.
+    for (const std::string& file : repair.menu.files)
+      if (file.ends_with("/grub.cfg"))
+        repair_environment(repair, file.substr(0, file.size() - 8) + "grubenv");
     allow_uuids(repair);
   }
   for (const char* map : {"/boot/grub/device.map", "/boot/grub2/device.map"}) repair_device_map(repair, map);

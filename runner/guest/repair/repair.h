@@ -23,10 +23,11 @@ struct Repair {
   const Storage& storage;
   const Request& request;
   Inspection& inspection;
-  std::string root_volume;                         // name of the volume that holds the root
-  BootMenu menu;                                   // as found
-  std::vector<InstalledKernel> kernels;            // as found
-  std::map<std::string, std::string> printed;      // Answer::printed
+  std::string root_volume;                     // name of the volume that holds the root
+  BootMenu menu;                               // as found
+  std::vector<InstalledKernel> kernels;        // as found
+  std::vector<Kernel> repaired_kernels;        // as they are after the repair; Inspection has them as found
+  std::map<std::string, std::string> printed;  // Answer::printed
   std::map<std::string, std::string> image_files;  // files of the guest that every initramfs should hold too
 };
 
@@ -37,6 +38,11 @@ void run_repair(Repair& repair);
 void repair_fstab(Repair& repair);
 // The loader's configuration: root=, resume=, device maps, and a default entry that drives virtio.
 void repair_boot_loader(Repair& repair);
+// The firmware of a new machine remembers no boot entries: on UEFI the loader must also be where it looks by
+// itself.
+void repair_firmware_path(Repair& repair);
+// Where the default kernel cannot drive virtio and another one of the menu can, that one becomes the default.
+void repair_default_kernel(Repair& repair);
 // Interfaces keep their names: each is pinned to its MAC address; stale rules go.
 void repair_network(Repair& repair);
 // Tools and drivers of other hypervisors no longer start.

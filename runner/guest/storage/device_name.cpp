@@ -168,6 +168,7 @@ const Volume* only_fitting(int partition, std::string_view type, const Storage& 
 
 const Volume* find_mapped(std::string_view path, const Storage& storage) {
   for (const Volume& volume : storage.volumes) {
+    if (std::find(volume.aliases.begin(), volume.aliases.end(), path) != volume.aliases.end()) return &volume;
     if (volume.disk >= 0) continue;
     if (path == "/dev/" + volume.name || path == volume.node) return &volume;
     // /dev/mapper/ doubles each dash of a group's or volume's own name.

@@ -22,6 +22,10 @@ struct Volume {
   std::uint64_t offset = 0;    // bytes, on its disk
   std::uint64_t size = 0;      // bytes
   std::string type, label, uuid, part_uuid, part_type;
+  std::string encrypted_uuid;  // of the LUKS header that this is the inside of
+  std::string array_uuid;      // of the RAID array that this is
+  std::vector<std::string>
+      aliases;  // paths that the guest's configuration has for it: /dev/mapper/sda3_crypt
 };
 
 struct Storage {
