@@ -15,7 +15,7 @@ const char* const kHyperctlHelp = R"(hyperctl: looks after the hyper2kvm daemon 
   hyperctl daemon -op drain|stop                 end when what runs has finished; end now, jobs stay queued
   hyperctl jobs list                             all jobs of the instance
   hyperctl jobs show JOB                         one job, with its report
-  hyperctl jobs retry JOB | cancel JOB           JOB: its id, the end of it, or the machine's name
+  hyperctl jobs retry JOB | cancel JOB           JOB: its id, the end of it, or a machine (its newest)
   hyperctl jobs watch                            a table that follows the jobs; Ctrl-C ends it
   hyperctl list [-filter TEXT]                   machines that this host knows: jobs, results, libvirt
 

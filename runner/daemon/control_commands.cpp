@@ -58,19 +58,24 @@ json list(DaemonState& state) {
   return {{"jobs", std::move(jobs)}};
 }
 
-// A job may be called by its whole id or by the end of it that tells it from the others.
+// A job may be called by its whole id, by the end of it that tells it from the others, or by the name of its
+// machine, which means the newest job of that machine.
 std::string job_of(DaemonState& state, const json& request) {
   std::string wanted = request.value("job", "");
   if (wanted.empty()) throw Error(ErrorKind::kUsage, "job", "is not named", "hyperctl jobs list shows all.");
   const Jobs& jobs = state.dispatcher.jobs();
   if (jobs.contains(wanted)) return wanted;
-  std::string found;
+  std::string found, newest;
+  bool several = false;
   for (const auto& [id, job] : jobs) {
-    if (!id.ends_with(wanted) && job.vm_name != wanted) continue;
-    if (!found.empty())
-      throw Error(ErrorKind::kUsage, "job " + wanted, "could be several", "Name it by its whole id.");
+    if (job.vm_name == wanted || job.result_name == wanted) newest = id;
+    if (!id.ends_with(wanted)) continue;
+    several = several || !found.empty();
     found = id;
   }
+  if (!newest.empty()) return newest;
+  if (several)
+    throw Error(ErrorKind::kUsage, "job " + wanted, "could be several", "Name it by its whole id.");
   if (found.empty())
     throw Error(ErrorKind::kInvalid, "job " + wanted, "is not known", "hyperctl jobs list shows all.");
   return found;

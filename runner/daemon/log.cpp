@@ -40,20 +40,31 @@ int priority_of(contract::Severity severity) {
 
 }  // namespace
 
+std::string log_text(std::string_view message, const LogFields& fields) {
+  std::string text;
+  if (!fields.vm.empty() && !message.starts_with(fields.vm)) text += fields.vm + ": ";
+  if (!fields.stage.empty()) text += fields.stage + ": ";
+  text += message;
+  // A name from a manifest makes no line of its own.
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  return text;
+}
+
 Log::Log(std::string instance) : instance_(std::move(instance)), to_journal_(stderr_is_the_journal()) {}
 
 void Log::write(contract::Severity severity, std::string_view message, const LogFields& fields) noexcept {
   if (!shows(severity)) return;
   try {
+    std::string shown = log_text(message, fields);
     if (!to_journal_) {
       std::string line = fmt::format("{}: ", contract::to_string(severity));
       if (!fields.job.empty()) line += fmt::format("[{}] ", fields.job);
-      if (!fields.stage.empty()) line += fmt::format("{}: ", fields.stage);
-      line += fmt::format("{}\n", message);
+      line += shown + "\n";
       [[maybe_unused]] ssize_t ignored = ::write(2, line.data(), line.size());
       return;
     }
-    std::vector<std::string> texts{fmt::format("MESSAGE={}", message),
+    std::vector<std::string> texts{"MESSAGE=" + shown,
                                    fmt::format("PRIORITY={}", priority_of(severity)),
                                    "SYSLOG_IDENTIFIER=hyper2kvm",
                                    "INSTANCE=" + (instance_.empty() ? std::string("default") : instance_)};
