@@ -21,7 +21,7 @@ struct DaemonArguments {
 // Adds the options to a subcommand; arguments must outlive app.
 void describe_daemon(CLI::App& app, DaemonArguments& arguments);
 
-// Returns the exit status when the daemon was asked to stop. Throws os::Error where it cannot start.
+// Returns the exit status. Why it could not start is in its log then.
 int run_daemon(const DaemonArguments& arguments);
 
 }  // namespace hyper2kvm::cli

@@ -263,7 +263,14 @@ class Daemon {
 int run_daemon(DaemonOptions options) {
   if (options.program.empty()) options.program = own_program();
   ::curl_global_init(CURL_GLOBAL_DEFAULT);
-  return Daemon(std::move(options)).run();
+  std::string instance = options.source.instance;
+  try {
+    return Daemon(std::move(options)).run();
+  } catch (const Error& error) {
+    // With its priority: `journalctl -p err` tells why the service does not start.
+    Log(instance).error(error.sentence());
+    return error.exit_status();
+  }
 }
 
 }  // namespace hyper2kvm::daemon

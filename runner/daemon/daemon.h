@@ -19,7 +19,8 @@ struct DaemonOptions {
       runtime_directory;  // of control.sock; empty: $RUNTIME_DIRECTORY, or /run/hyper2kvm...
 };
 
-// Returns the exit status when the daemon was asked to stop. Throws os::Error where it cannot start.
+// Returns the exit status: 0 when it was asked to stop; that of the error, which is in the log, where it
+// cannot start. Throws nothing.
 int run_daemon(DaemonOptions options);
 
 }  // namespace hyper2kvm::daemon

@@ -64,8 +64,7 @@ void Log::write(contract::Severity severity, std::string_view message, const Log
       [[maybe_unused]] ssize_t ignored = ::write(2, line.data(), line.size());
       return;
     }
-    std::vector<std::string> texts{"MESSAGE=" + shown,
-                                   fmt::format("PRIORITY={}", priority_of(severity)),
+    std::vector<std::string> texts{"MESSAGE=" + shown, fmt::format("PRIORITY={}", priority_of(severity)),
                                    "SYSLOG_IDENTIFIER=hyper2kvm",
                                    "INSTANCE=" + (instance_.empty() ? std::string("default") : instance_)};
     if (!fields.job.empty()) texts.push_back("JOB=" + fields.job);

@@ -39,3 +39,15 @@ eventually() {
     sleep 0.2
   done
 }
+
+# In a chroot no user namespace can be made, so PrivateUsers= is left out there; all else stays as the units have it.
+without_user_namespaces() {
+  local unit
+  if systemd-run --quiet --wait --collect -p PrivateUsers=yes true 2>/dev/null; then return; fi
+  echo "no user namespaces here: the units run without PrivateUsers="
+  for unit in hyper2kvm.service hyper2kvm@.service; do
+    mkdir -p "/run/systemd/system/$unit.d"
+    printf '[Service]\nPrivateUsers=no\n' >"/run/systemd/system/$unit.d/chroot.conf"
+  done
+  systemctl daemon-reload
+}

@@ -1,6 +1,7 @@
 # Sourced: a machine that is thrown away, with a real systemd as its first process.
 #
 #   make_machine            $machine is its root: an overlay of this machine's own, whose changes are kept in memory
+#   fill FOLDER ...         see there
 #   run_in_machine FOLDER   boots it and runs FOLDER/script in it as root, from a copy of FOLDER; prints what that prints and
 #                           returns its status
 #
@@ -78,6 +79,22 @@ UNIT
     for group in /sys/fs/cgroup/*; do [ -L $group ] || mount -o remount,rw,bind $group; done
     exec /lib/systemd/systemd --system --unit=under-test.target --show-status=0' </dev/null >"$place/console" 2>&1 || true
   [ -s "$machine/result/status" ]
+}
+
+# fill FOLDER SCRIPT GUEST: what the scripts in the machine need: the checks, hyperexport, and machines to export: GUEST's disk as
+# that of Ubuntu-Server, a disk with nothing but data for all others.
+fill() {
+  local here
+  here=$(dirname "${BASH_SOURCE[0]}")
+  mkdir -p "$1/exports" "$machine/usr/local/bin"
+  cp "$here/checks.sh" "$1/"
+  cp "$here/$2" "$1/script"
+  cp "$here/hyperexport" "$machine/usr/local/bin/"
+  cp "$3" "$1/exports/Ubuntu-Server.vmdk"
+  truncate -s 4M "$1/data.raw"
+  seq 100000 | dd of="$1/data.raw" bs=64K seek=3 conv=notrunc status=none
+  qemu-img convert -q -O vmdk -o subformat=streamOptimized "$1/data.raw" "$1/exports/data.vmdk"
+  rm "$1/data.raw"
 }
 
 run_in_machine() {
