@@ -1,0 +1,80 @@
+#include "operator/conversion/children.h"
+
+#include "operator/conversion/words.h"
+
+namespace hyper2kvm::conversion {
+namespace {
+
+using kube::find_at;
+using kube::integer_at;
+using kube::Json;
+using kube::text_at;
+
+// The entry of a list of objects whose member has this value.
+const Json* find_in(const Json* list, std::string_view member, std::string_view value) {
+  if (list == nullptr || !list->is_array()) return nullptr;
+  for (const Json& item : *list)
+    if (text_at(item, {member}) == value) return &item;
+  return nullptr;
+}
+
+}  // namespace
+
+JobView read_job(const Json& job) {
+  JobView view;
+  view.key = kube::key_of(job);
+  view.uid = kube::uid_of(job);
+  view.conversion_uid = kube::label_of(job, kConversionLabel);
+  view.conversion_name = kube::annotation_of(job, kConversionAnnotation);
+  view.is_being_deleted = kube::is_being_deleted(job);
+  for (const kube::Condition& condition : kube::conditions_of(job)) {
+    if (condition.status != "True") continue;
+    if (condition.type == "Complete") view.is_complete = true;
+    if (condition.type != "Failed") continue;
+    view.is_failed = true;
+    view.failure_reason = condition.reason;
+    view.failure_message = condition.message;
+  }
+  return view;
+}
+
+PodView read_pod(const Json& pod) {
+  PodView view;
+  view.key = kube::key_of(pod);
+  view.uid = kube::uid_of(pod);
+  view.conversion_uid = kube::label_of(pod, kConversionLabel);
+  view.conversion_name = kube::annotation_of(pod, kConversionAnnotation);
+  // Set by the Job's controller; newer ones write both names.
+  view.job_name = kube::label_of(pod, "job-name");
+  if (view.job_name.empty()) view.job_name = kube::label_of(pod, "batch.kubernetes.io/job-name");
+  view.node = text_at(pod, {"spec", "nodeName"});
+  view.phase = text_at(pod, {"status", "phase"});
+  view.reason = text_at(pod, {"status", "reason"});
+  view.message = text_at(pod, {"status", "message"});
+  view.is_being_deleted = kube::is_being_deleted(pod);
+  if (auto scheduled = kube::find_condition(kube::conditions_of(pod), "PodScheduled");
+      scheduled && scheduled->status == "False") {
+    view.is_unschedulable = scheduled->reason == "Unschedulable";
+    view.scheduling_message = scheduled->message;
+  }
+  const Json* container = find_in(find_at(pod, {"status", "containerStatuses"}), "name", kRunnerContainer);
+  if (container == nullptr) return view;
+  view.waiting_reason = text_at(*container, {"state", "waiting", "reason"});
+  view.waiting_message = text_at(*container, {"state", "waiting", "message"});
+  view.has_started = find_at(*container, {"state", "running"}) != nullptr;
+  if (const Json* ended = find_at(*container, {"state", "terminated"});
+      ended != nullptr && ended->is_object()) {
+    view.has_started = true;
+    view.terminated = PodView::Termination{static_cast<int>(integer_at(*ended, {"exitCode"})),
+                                           static_cast<int>(integer_at(*ended, {"signal"})),
+                                           text_at(*ended, {"reason"}), text_at(*ended, {"message"})};
+  }
+  return view;
+}
+
+ClaimView read_claim(const Json& claim) {
+  return {kube::key_of(claim), kube::uid_of(claim), kube::label_of(claim, kConversionLabel),
+          text_at(claim, {"spec", "volumeMode"}) == "Block", kube::is_being_deleted(claim)};
+}
+
+}  // namespace hyper2kvm::conversion

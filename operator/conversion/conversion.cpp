@@ -1,0 +1,146 @@
+#include "operator/conversion/conversion.h"
+
+#include <charconv>
+
+#include "operator/conversion/words.h"
+#include "operator/kube/timestamp.h"
+
+namespace hyper2kvm::conversion {
+namespace {
+
+using kube::find_at;
+using kube::flag_at;
+using kube::integer_at;
+using kube::text_at;
+
+Json member(const Json& object, std::initializer_list<std::string_view> path) {
+  const Json* found = find_at(object, path);
+  return found != nullptr ? *found : Json();
+}
+
+Spec read_spec(const Json& object) {
+  Spec spec;
+  spec.source_claim = text_at(object, {"spec", "source", "persistentVolumeClaim", "claimName"});
+  spec.path = text_at(object, {"spec", "source", "path"});
+  if (const Json* disks = find_at(object, {"spec", "source", "disks"}); disks != nullptr && disks->is_array())
+    for (const Json& disk : *disks)
+      if (disk.is_string()) spec.disks.push_back(disk.get<std::string>());
+  spec.vm_name = text_at(object, {"spec", "vm", "name"});
+  if (find_at(object, {"spec", "pipeline", "fix", "enabled"}) != nullptr)
+    spec.fix = flag_at(object, {"spec", "pipeline", "fix", "enabled"}, true);
+  spec.compress = flag_at(object, {"spec", "pipeline", "convert", "compress"});
+  if (find_at(object, {"spec", "pipeline", "convert", "compress_level"}) != nullptr)
+    spec.compress_level =
+        static_cast<int>(integer_at(object, {"spec", "pipeline", "convert", "compress_level"}));
+  spec.format = text_at(object, {"spec", "output", "format"});
+  spec.output_claim = text_at(object, {"spec", "output", "persistentVolumeClaim", "claimName"});
+  spec.output_path = text_at(object, {"spec", "output", "path"});
+  if (Json made = member(object, {"spec", "output", "volumeClaimTemplate"}); made.is_object())
+    spec.template_ = std::move(made);
+  spec.retry_limit = static_cast<unsigned>(
+      std::clamp<std::int64_t>(integer_at(object, {"spec", "retry", "limit"}, 3), 0, 100));
+  spec.retry_backoff = std::chrono::seconds(
+      std::clamp<std::int64_t>(integer_at(object, {"spec", "retry", "backoffSeconds"}, 10), 1, 86400));
+  spec.timeout = text_at(object, {"spec", "timeout"});
+  spec.suspend = flag_at(object, {"spec", "suspend"});
+  if (std::int64_t ttl = integer_at(object, {"spec", "ttlSecondsAfterFinished"}, -1); ttl >= 0)
+    spec.ttl = std::chrono::seconds(std::min<std::int64_t>(ttl, 10LL * 365 * 86400));
+  spec.image = text_at(object, {"spec", "runner", "image"});
+  spec.image_pull_policy = text_at(object, {"spec", "runner", "imagePullPolicy"});
+  spec.resources = member(object, {"spec", "runner", "resources"});
+  spec.node_selector = member(object, {"spec", "runner", "nodeSelector"});
+  spec.tolerations = member(object, {"spec", "runner", "tolerations"});
+  spec.rate_limit = text_at(object, {"spec", "runner", "rateLimit"});
+  return spec;
+}
+
+// A path that stays in its volume: relative, without "..", and without what a terminal or a log takes for
+// something else.
+std::string problem_of_path(const std::string& name, const std::string& path) {
+  if (path.empty()) return name + " is empty. Name a path in the claim.";
+  if (path.size() > 1024) return name + " is longer than 1024 bytes. Name a shorter path.";
+  if (path.front() == '/') return name + " is absolute. Name it relative to the claim's root.";
+  for (unsigned char c : path)
+    if (c < 0x20 || c == 0x7f) return name + " holds a control character. Rename the file.";
+  for (std::size_t begin = 0; begin <= path.size();) {
+    std::size_t end = std::min(path.find('/', begin), path.size());
+    if (path.compare(begin, end - begin, "..") == 0)
+      return name + " leads out of the claim by \"..\". Name it relative to the claim's root.";
+    begin = end + 1;
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string Conversion::output_claim_name() const {
+  if (!makes_its_claim()) return spec.output_claim;
+  // Together with the suffix within the 253 bytes of a name.
+  return key.name.substr(0, 240) + "-disks";
+}
+
+std::string Conversion::output_directory() const {
+  return spec.output_path.empty() ? key.name : spec.output_path;
+}
+
+Conversion read_conversion(const Json& object) {
+  Conversion conversion;
+  conversion.key = kube::key_of(object);
+  conversion.uid = kube::uid_of(object);
+  conversion.resource_version = kube::resource_version_of(object);
+  conversion.generation = kube::generation_of(object);
+  conversion.created =
+      kube::parse_time(text_at(object, {"metadata", "creationTimestamp"})).value_or(kube::Calendar{});
+  conversion.is_being_deleted = kube::is_being_deleted(object);
+  conversion.has_finalizer = kube::has_finalizer(object, kFinalizer);
+  conversion.spec = read_spec(object);
+  conversion.status = read_status(object);
+  return conversion;
+}
+
+std::optional<std::chrono::seconds> parse_timeout(const std::string& text) {
+  static constexpr std::pair<char, int> kUnits[] = {{'h', 3600}, {'m', 60}, {'s', 1}};
+  std::size_t next_unit = 0;
+  std::int64_t seconds = 0;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    std::uint32_t number = 0;
+    auto [after, failed] = std::from_chars(at, end, number);
+    if (failed != std::errc() || after == end) return std::nullopt;
+    while (next_unit < std::size(kUnits) && kUnits[next_unit].first != *after) ++next_unit;
+    if (next_unit == std::size(kUnits)) return std::nullopt;
+    seconds += static_cast<std::int64_t>(number) * kUnits[next_unit++].second;
+    at = after + 1;
+  }
+  // Ten years are as good as no limit, and leave calendars room.
+  if (seconds <= 0 || seconds > 10LL * 365 * 86400) return std::nullopt;
+  return std::chrono::seconds(seconds);
+}
+
+std::string problem_of(const Spec& spec) {
+  if (spec.source_claim.empty())
+    return "spec.source.persistentVolumeClaim.claimName is empty. Name the claim with the exported machine.";
+  if (spec.path.empty() == spec.disks.empty())
+    return "Name either spec.source.path or spec.source.disks, and not both.";
+  if (!spec.path.empty())
+    if (std::string problem = problem_of_path("spec.source.path", spec.path); !problem.empty())
+      return problem;
+  for (std::size_t i = 0; i < spec.disks.size(); ++i)
+    if (std::string problem = problem_of_path("spec.source.disks[" + std::to_string(i) + "]", spec.disks[i]);
+        !problem.empty())
+      return problem;
+  if (spec.output_claim.empty() == !spec.template_.has_value())
+    return "Name either spec.output.persistentVolumeClaim or spec.output.volumeClaimTemplate, and not both.";
+  if (!spec.output_path.empty())
+    if (std::string problem = problem_of_path("spec.output.path", spec.output_path); !problem.empty())
+      return problem;
+  if (!spec.timeout.empty() && !parse_timeout(spec.timeout))
+    return "spec.timeout is \"" + spec.timeout + "\", which is no time. Write it like 90m, 2h or 1h30m.";
+  if ((spec.compress || spec.compress_level) && !spec.format.empty() && spec.format != "qcow2")
+    return "spec.pipeline.convert asks for compression, which only the format qcow2 has. Set "
+           "spec.output.format to qcow2, or leave the compression out.";
+  return "";
+}
+
+}  // namespace hyper2kvm::conversion

@@ -1,0 +1,70 @@
+// A VMConversion as the operator reads it. Source: crds/vmconversions.hyper2kvm.io.yaml.
+//
+// Reading is tolerant of what the API server would never let through; what a schema cannot say, or older
+// servers do not check (CEL rules), is checked by problem_of(). Values only; thread-safe as any value.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/conversion/status.h"
+#include "operator/kube/object.h"
+
+namespace hyper2kvm::conversion {
+
+using kube::Json;
+
+struct Spec {
+  std::string source_claim;
+  std::string path;                // in the source claim; empty where disks are named
+  std::vector<std::string> disks;  // in the source claim
+  std::string vm_name;
+  std::optional<bool> fix;  // pipeline.fix.enabled
+  bool compress = false;
+  std::optional<int> compress_level;
+  std::string format;             // empty: as the input says
+  std::string output_claim;       // an existing one; empty where one is made
+  std::optional<Json> template_;  // output.volumeClaimTemplate
+  std::string output_path;        // directory in the output claim; empty: the conversion's name
+  unsigned retry_limit = 3;
+  std::chrono::seconds retry_backoff{10};
+  std::string timeout;  // as written
+  bool suspend = false;
+  std::optional<std::chrono::seconds> ttl;
+  std::string image, image_pull_policy;
+  Json resources;      // null: the default
+  Json node_selector;  // null: none
+  Json tolerations;    // null: none
+  std::string rate_limit;
+};
+
+struct Conversion {
+  kube::ObjectKey key;
+  std::string uid;
+  std::string resource_version;
+  std::int64_t generation = 0;
+  kube::Calendar created{};
+  bool is_being_deleted = false;
+  bool has_finalizer = false;
+  Spec spec;
+  Status status;
+
+  // The claim that the disks go to, its own or an existing one.
+  std::string output_claim_name() const;
+  bool makes_its_claim() const { return spec.output_claim.empty(); }
+  // The directory in it.
+  std::string output_directory() const;
+};
+
+Conversion read_conversion(const Json& object);
+
+// "1h30m", "90m", "3600s". Nothing for what is no such time.
+std::optional<std::chrono::seconds> parse_timeout(const std::string& text);
+
+// Why this spec cannot be converted, as a sentence; empty where it can.
+std::string problem_of(const Spec& spec);
+
+}  // namespace hyper2kvm::conversion

@@ -1,0 +1,360 @@
+#include "operator/conversion/conversion_controller.h"
+
+#include <mutex>
+
+#include "operator/conversion/admission.h"
+#include "operator/conversion/conversion_metrics.h"
+#include "operator/conversion/decide.h"
+#include "operator/conversion/progress_reader.h"
+#include "operator/conversion/words.h"
+#include "operator/kube/event_recorder.h"
+
+namespace hyper2kvm::conversion {
+namespace {
+
+using kube::ApiError;
+using kube::ObjectKey;
+using kube::ReconcileOutcome;
+
+constexpr const char* kByConversion = "conversion";
+constexpr const char* kByClaim = "claim";
+
+// The objects of other makers are not looked at.
+kube::InformerOptions ours(const std::vector<std::string>& namespaces) {
+  kube::InformerOptions options;
+  options.namespaces = namespaces;
+  options.label_selector = std::string(kManagedByLabel) + "=" + kOperatorName;
+  return options;
+}
+
+kube::InformerOptions all(const std::vector<std::string>& namespaces) {
+  kube::InformerOptions options;
+  options.namespaces = namespaces;
+  return options;
+}
+
+template <class View>
+std::vector<std::string> uid_of_view(const View& view) {
+  return {view.conversion_uid};
+}
+
+template <class View>
+std::vector<View> values_of(const std::vector<std::shared_ptr<const View>>& shared) {
+  std::vector<View> values;
+  for (const auto& value : shared) values.push_back(*value);
+  return values;
+}
+
+}  // namespace
+
+struct ConversionController::Parts {
+  Parts(const kube::Client& made_client, ConversionControllerOptions made_options, kube::Metrics& metrics,
+        const kube::Logger& made_log)
+      : client(made_client),
+        options(std::move(made_options)),
+        log(made_log),
+        conversions(std::make_shared<kube::Informer<Conversion>>(
+            kConversions, all(options.namespaces), [](Json&& object) { return read_conversion(object); },
+            log)),
+        jobs(std::make_shared<kube::Informer<JobView>>(
+            kube::types::kJobs, ours(options.namespaces), [](Json&& object) { return read_job(object); },
+            log)),
+        pods(std::make_shared<kube::Informer<PodView>>(
+            kube::types::kPods, ours(options.namespaces), [](Json&& object) { return read_pod(object); },
+            log)),
+        claims(std::make_shared<kube::Informer<ClaimView>>(
+            kube::types::kPersistentVolumeClaims, all(options.namespaces),
+            [](Json&& object) { return read_claim(object); }, log)),
+        measures(metrics, conversions->cache()),
+        events(client, kOperatorName, options.host, log),
+        admission(options.max_running),
+        progress(
+            client, {100, options.progress_interval, options.clock},
+            [this](const ObjectKey& key) { controller->queue().add(key); }, log) {
+    kube::ControllerOptions controller_options;
+    controller_options.name = "vmconversion";
+    controller_options.kind = kConversions.kind;
+    controller_options.workers = options.workers;
+    controller_options.clock = options.clock;
+    controller = std::make_shared<kube::Controller>(
+        controller_options, [this](const kube::ReconcileRequest& request) { return reconcile(request); },
+        metrics, log);
+    listen();
+  }
+
+  // --- what leads to a look at a conversion ---
+  void listen() {
+    conversions->cache().add_index(kByClaim, [](const Conversion& conversion) -> std::vector<std::string> {
+      if (conversion.status.is_finished() && !conversion.is_being_deleted) return {};
+      const std::string& name_space = conversion.key.name_space;
+      return {name_space + "/" + conversion.spec.source_claim,
+              name_space + "/" + conversion.output_claim_name()};
+    });
+    jobs->cache().add_index(kByConversion, uid_of_view<JobView>);
+    pods->cache().add_index(kByConversion, uid_of_view<PodView>);
+    conversions->cache().on_change(
+        [this](const ObjectKey& key, const auto&, const auto&) { controller->queue().add(key); });
+    jobs->cache().on_change([this](const ObjectKey& key, const auto& before, const auto& after) {
+      controller->queue().add({key.name_space, (after ? after : before)->conversion_name});
+    });
+    pods->cache().on_change([this](const ObjectKey& key, const auto& before, const auto& after) {
+      controller->queue().add({key.name_space, (after ? after : before)->conversion_name});
+      if (options.max_running_per_node != 0) wake(admission.next());
+    });
+    claims->cache().on_change([this](const ObjectKey& key, const auto&, const auto&) {
+      for (const auto& conversion : conversions->cache().by_index(kByClaim, key.to_string()))
+        controller->queue().add(conversion->key);
+    });
+  }
+
+  void wake(const std::vector<ObjectKey>& keys, const ObjectKey& except = {}) {
+    for (const ObjectKey& key : keys)
+      if (key != except) controller->queue().add(key);
+  }
+
+  // --- what there is ---
+  Observed observe(const Conversion& conversion, const kube::Client& server) const {
+    Observed seen;
+    seen.conversion = conversion;
+    seen.now = options.clock->calendar();
+    const ObjectKey& key = conversion.key;
+    auto claim_named = [&](const std::string& name) {
+      auto claim = claims->cache().get({key.name_space, name});
+      return claim ? std::optional(*claim) : std::nullopt;
+    };
+    seen.source_claim = claim_named(conversion.spec.source_claim);
+    seen.output_claim = claim_named(conversion.output_claim_name());
+    seen.progress = progress.latest(key);
+    if (conversion.is_being_deleted) {
+      // What the finalizer promises is verified on the server.
+      kube::ListOptions left;
+      left.name_space = key.name_space;
+      left.label_selector = std::string(kConversionLabel) + "=" + conversion.uid;
+      for (const Json& job : server.list(kube::types::kJobs, left)) seen.jobs.push_back(read_job(job));
+      for (const Json& pod : server.list(kube::types::kPods, left)) seen.pods.push_back(read_pod(pod));
+      return seen;
+    }
+    seen.jobs = values_of(jobs->cache().by_index(kByConversion, conversion.uid));
+    seen.pods = values_of(pods->cache().by_index(kByConversion, conversion.uid));
+    const std::string& current = conversion.status.job_name;
+    bool is_cached = std::any_of(seen.jobs.begin(), seen.jobs.end(),
+                                 [&](const JobView& job) { return job.key.name == current; });
+    if (!current.empty() && !is_cached)
+      if (auto job = server.find(kube::types::kJobs, {key.name_space, current}))
+        seen.jobs.push_back(read_job(*job));
+    return seen;
+  }
+
+  // Nodes that have as many runners as they may; nothing while one that was started has no node yet, because
+  // nobody knows where it will be.
+  std::optional<std::set<std::string>> full_nodes() const {
+    std::set<std::string> full;
+    if (options.max_running_per_node == 0) return full;
+    std::map<std::string, std::size_t> runners;
+    std::size_t placed = 0;
+    for (const auto& pod : pods->cache().list()) {
+      if (pod->is_finished()) continue;
+      if (!pod->node.empty()) ++runners[pod->node];
+      if (!pod->node.empty() || pod->is_unschedulable) ++placed;
+    }
+    if (admission.holders() > placed) return std::nullopt;
+    for (const auto& [node, count] : runners)
+      if (count >= options.max_running_per_node) full.insert(node);
+    return full;
+  }
+
+  // Whoever led before has given out places.
+  void remember_places() {
+    for (const auto& conversion : conversions->cache().list()) {
+      Place place = conversion->status.is_in_flight()            ? Place::kHolds
+                    : conversion->status.phase == Phase::kQueued ? Place::kWaits
+                                                                 : Place::kNone;
+      admission.set(conversion->key, conversion->created, place);
+    }
+  }
+
+  // --- one look at one conversion ---
+  ReconcileOutcome reconcile(const kube::ReconcileRequest& request) {
+    std::call_once(places_are_known, [this] { remember_places(); });
+    kube::Client server = client.bound_to(request.stop);
+    auto cached = conversions->cache().get(request.key);
+    if (!cached) {
+      progress.forget(request.key);
+      wake(admission.forget(request.key));
+      return ReconcileOutcome::done();
+    }
+    try {
+      return step(*cached, std::nullopt, server, request.log);
+    } catch (const ApiError& error) {
+      if (error.is_conflict()) return ReconcileOutcome::again();   // the cache was old
+      if (error.is_not_found()) return ReconcileOutcome::again();  // gone meanwhile; the cache will tell
+      throw;
+    }
+  }
+
+  ReconcileOutcome step(const Conversion& conversion, const std::optional<Failure>& refusal,
+                        const kube::Client& server, const kube::Logger& to) {
+    Observed seen = observe(conversion, server);
+    seen.refusal = refusal;
+    Decision decision;
+    std::set<std::string> avoided;
+    std::vector<ObjectKey> next;
+    {
+      // A place is asked for and taken in one go.
+      std::lock_guard lock(placing);
+      auto full = full_nodes();
+      Admission::Answer answer = admission.ask(conversion.key, conversion.created);
+      seen.may_start = answer.may_start && full.has_value();
+      seen.ahead_in_queue = answer.ahead;
+      if (full) avoided = *full;
+      decision = decide(seen);
+      next = admission.set(conversion.key, conversion.created, decision.place);
+    }
+    Conversion current = conversion;
+    bool has_written = false;
+    if (decision.status != conversion.status) {
+      Json patch = {{"metadata", {{"resourceVersion", conversion.resource_version}}},
+                    {"status", to_json(decision.status)}};
+      current = read_conversion(
+          server.patch(kConversions, conversion.key, kube::PatchKind::kMerge, patch, "status"));
+      has_written = true;
+      if (decision.status.phase != conversion.status.phase)
+        to.info("phase", {{"phase", std::string(to_string(decision.status.phase))},
+                          {"message", decision.status.message}});
+      if (decision.status.is_finished() && !conversion.status.is_finished())
+        measures.count_end(decision.status);
+    }
+    // Only now, because the write may have been refused.
+    if (!options.max_running_per_node || decision.place != Place::kHolds) wake(next, conversion.key);
+    for (const Announcement& said : decision.announcements)
+      events.record({reference_to(current), said.is_warning, said.reason, said.message});
+    if (decision.follow)
+      progress.follow(conversion.key, *decision.follow);
+    else
+      progress.forget(conversion.key);
+    for (const Action& action : decision.actions) {
+      try {
+        std::visit([&](const auto& one) { perform(one, current, has_written, avoided, server); }, action);
+      } catch (const ApiError& error) {
+        auto refused = refusal_of(action, error);
+        if (!refused || refusal) throw;
+        return step(current, refused, server, to);
+      }
+    }
+    return decision.again_after ? ReconcileOutcome::again_after(*decision.again_after)
+                                : ReconcileOutcome::done();
+  }
+
+  static Json reference_to(const Conversion& conversion) {
+    return {{"apiVersion", kConversions.api_version()},
+            {"kind", kConversions.kind},
+            {"namespace", conversion.key.name_space},
+            {"name", conversion.key.name},
+            {"uid", conversion.uid},
+            {"resourceVersion", conversion.resource_version}};
+  }
+
+  // What the server will refuse again unless somebody changes something.
+  static std::optional<Failure> refusal_of(const Action& action, const ApiError& error) {
+    bool is_making = std::holds_alternative<CreateJob>(action) || std::holds_alternative<CreateClaim>(action);
+    if (!is_making || (error.code() != 400 && error.code() != 403 && error.code() != 422))
+      return std::nullopt;
+    const char* reason = std::holds_alternative<CreateJob>(action) ? "JobRefused" : "ClaimRefused";
+    // 403 is also a quota that is used up.
+    return Failure{reason, "", error.sentence(), error.code() == 403};
+  }
+
+  // --- actions ---
+  void perform(const AddFinalizer&, const Conversion& conversion, bool, const std::set<std::string>&,
+               const kube::Client& server) const {
+    change_finalizers(conversion, server, true);
+  }
+  void perform(const RemoveFinalizer&, const Conversion& conversion, bool, const std::set<std::string>&,
+               const kube::Client& server) const {
+    change_finalizers(conversion, server, false);
+  }
+  static void change_finalizers(const Conversion& conversion, const kube::Client& server, bool add) {
+    Json object = server.get(kConversions, conversion.key);
+    if (kube::uid_of(object) != conversion.uid) return;
+    if (add ? !kube::add_finalizer(object, kFinalizer) : !kube::remove_finalizer(object, kFinalizer)) return;
+    Json patch = {{"metadata",
+                   {{"resourceVersion", kube::resource_version_of(object)},
+                    {"finalizers", object["metadata"]["finalizers"]}}}};
+    server.patch(kConversions, conversion.key, kube::PatchKind::kMerge, patch);
+  }
+
+  void perform(const CreateClaim&, const Conversion& conversion, bool, const std::set<std::string>&,
+               const kube::Client& server) const {
+    server.create_or_get(kube::types::kPersistentVolumeClaims, make_claim(conversion));
+  }
+
+  void perform(const CreateJob& action, const Conversion& conversion, bool has_written,
+               const std::set<std::string>& avoided, const kube::Client& server) const {
+    if (!has_written) {
+      auto newest = server.find(kConversions, conversion.key);
+      if (!newest || kube::resource_version_of(*newest) != conversion.resource_version) {
+        controller->queue().add_after(conversion.key, std::chrono::milliseconds(200));
+        return;
+      }
+    }
+    server.create_or_get(kube::types::kJobs, make_job(conversion, action.attempt, options.runner, avoided));
+  }
+
+  void perform(const DeleteJob& action, const Conversion&, bool, const std::set<std::string>&,
+               const kube::Client& server) const {
+    kube::DeleteOptions how;
+    how.uid = action.uid;
+    server.remove(kube::types::kJobs, action.key, how);
+  }
+
+  void perform(const DeleteClaim& action, const Conversion&, bool, const std::set<std::string>&,
+               const kube::Client& server) const {
+    kube::DeleteOptions how;
+    how.uid = action.uid;
+    server.remove(kube::types::kPersistentVolumeClaims, action.key, how);
+  }
+
+  void perform(const DeleteConversion&, const Conversion& conversion, bool, const std::set<std::string>&,
+               const kube::Client& server) const {
+    kube::DeleteOptions how;
+    how.uid = conversion.uid;
+    server.remove(kConversions, conversion.key, how);
+  }
+
+  const kube::Client client;
+  const ConversionControllerOptions options;
+  const kube::Logger log;
+  std::shared_ptr<kube::Informer<Conversion>> conversions;
+  std::shared_ptr<kube::Informer<JobView>> jobs;
+  std::shared_ptr<kube::Informer<PodView>> pods;
+  std::shared_ptr<kube::Informer<ClaimView>> claims;
+  std::shared_ptr<kube::Controller> controller;
+  ConversionMetrics measures;
+  kube::EventRecorder events;
+  Admission admission;
+  std::mutex placing;
+  std::once_flag places_are_known;
+  // The last, because its threads use the rest.
+  ProgressReader progress;
+};
+
+ConversionController::ConversionController(const kube::Client& client, ConversionControllerOptions options,
+                                           kube::Metrics& metrics, const kube::Logger& log)
+    : parts_(std::make_unique<Parts>(client, std::move(options), metrics, log)) {}
+
+ConversionController::~ConversionController() = default;
+
+void ConversionController::add_to(kube::Manager& manager) {
+  manager.add(parts_->conversions);
+  manager.add(parts_->jobs);
+  manager.add(parts_->pods);
+  manager.add(parts_->claims);
+  manager.add(parts_->controller);
+  // Readers end with the leadership, not with the process.
+  manager.add_task("progress", [parts = parts_.get()](const std::stop_token& stop) {
+    while (!stop.stop_requested()) parts->options.clock->sleep(std::chrono::hours(1), stop);
+    parts->progress.stop();
+  });
+}
+
+}  // namespace hyper2kvm::conversion

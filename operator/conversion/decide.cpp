@@ -1,0 +1,430 @@
+#include "operator/conversion/decide.h"
+
+#include <algorithm>
+
+#include "operator/conversion/manifests.h"
+#include "operator/kube/timestamp.h"
+
+namespace hyper2kvm::conversion {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds kLongestBackoff{3600};
+
+// One decision while it is being made.
+class Deciding {
+ public:
+  explicit Deciding(const Observed& observed)
+      : seen_(observed), it_(observed.conversion), status_(decision_.status) {
+    status_ = it_.status;
+  }
+
+  Decision take() && {
+    if (it_.is_being_deleted) {
+      be_deleted();
+    } else if (!it_.has_finalizer) {
+      // Before the first side effect; the change brings us here again.
+      decision_.actions.emplace_back(AddFinalizer{});
+    } else if (status_.is_finished()) {
+      be_finished();
+    } else {
+      status_.observed_generation = it_.generation;
+      if (status_.is_in_flight())
+        go_on();
+      else
+        prepare();
+    }
+    return std::move(decision_);
+  }
+
+ private:
+  // --- what is there ---
+  const JobView* current_job() const {
+    for (const JobView& job : seen_.jobs)
+      if (job.key.name == status_.job_name) return &job;
+    return nullptr;
+  }
+  const PodView* current_pod() const {
+    const PodView* found = nullptr;
+    for (const PodView& pod : seen_.pods) {
+      if (pod.job_name != status_.job_name) continue;
+      // A Job may replace a pod that was deleted: the one that has ended, or is not going away, counts.
+      if (found == nullptr || (pod.is_finished() && !found->is_finished()) ||
+          (found->is_being_deleted && !pod.is_being_deleted))
+        found = &pod;
+    }
+    return found;
+  }
+  std::optional<kube::Calendar> deadline() const {
+    auto limit = parse_timeout(it_.spec.timeout);
+    auto start = kube::parse_time(status_.start_time);
+    if (!limit || !start) return std::nullopt;
+    return *start + *limit;
+  }
+  seconds until(kube::Calendar moment) const {
+    return std::max(seconds(1), std::chrono::ceil<seconds>(moment - seen_.now));
+  }
+  void look_again(seconds after) {
+    if (!decision_.again_after || after < *decision_.again_after) decision_.again_after = after;
+  }
+
+  // --- what is said ---
+  void condition(const char* type, const char* value, std::string reason, std::string message) {
+    kube::set_condition(status_.conditions,
+                        {type, value, std::move(reason), std::move(message), it_.generation, ""}, seen_.now);
+  }
+  void phase(Phase phase, const std::string& message) {
+    status_.phase = phase;
+    status_.message = message;
+  }
+  void not_running(const std::string& reason, const std::string& message) {
+    condition("Running", "False", reason, message);
+    condition("Ready", "False", reason, message);
+  }
+  void announce(bool is_warning, std::string reason, std::string message) {
+    decision_.announcements.push_back({is_warning, std::move(reason), std::move(message)});
+  }
+
+  // --- removing ---
+  // Every Job but one of this name. True when none of them, and no pod of them, is left.
+  bool remove_jobs(const std::string& except = "") {
+    bool all_gone = true;
+    for (const JobView& job : seen_.jobs) {
+      if (job.key.name == except) continue;
+      all_gone = false;
+      if (!job.is_being_deleted) decision_.actions.emplace_back(DeleteJob{job.key, job.uid});
+    }
+    for (const PodView& pod : seen_.pods)
+      if (pod.job_name != except || except.empty()) all_gone = false;
+    return all_gone;
+  }
+
+  void be_deleted() {
+    if (!it_.has_finalizer) return;
+    bool had_succeeded =
+        kube::find_condition(status_.conditions, "Ready").value_or(kube::Condition{}).status == "True";
+    bool all_gone = remove_jobs();
+    if (!all_gone) {
+      decision_.place = status_.is_in_flight() ? Place::kHolds : Place::kNone;
+      phase(Phase::kDeleting, "The runner is being stopped.");
+      return;
+    }
+    // A claim that was made for disks which never came.
+    if (!had_succeeded && seen_.output_claim && seen_.output_claim->conversion_uid == it_.uid &&
+        it_.makes_its_claim()) {
+      phase(Phase::kDeleting, "The claim for the disks is being removed.");
+      if (!seen_.output_claim->is_being_deleted)
+        decision_.actions.emplace_back(DeleteClaim{seen_.output_claim->key, seen_.output_claim->uid});
+      return;
+    }
+    decision_.actions.emplace_back(RemoveFinalizer{});
+  }
+
+  void be_finished() {
+    // What still runs after a failure (a timeout) is stopped, also when the operator died in between. What
+    // has ended stays for its log.
+    for (const JobView& job : seen_.jobs)
+      if (!job.is_finished() && !job.is_being_deleted && status_.phase == Phase::kFailed && !has_ended(job))
+        decision_.actions.emplace_back(DeleteJob{job.key, job.uid});
+    if (!it_.spec.ttl) return;
+    auto finished = kube::parse_time(status_.completion_time);
+    if (!finished) return;
+    if (seen_.now >= *finished + *it_.spec.ttl)
+      decision_.actions.emplace_back(DeleteConversion{});
+    else
+      look_again(until(*finished + *it_.spec.ttl));
+  }
+  bool has_ended(const JobView& job) const {
+    return std::any_of(seen_.pods.begin(), seen_.pods.end(),
+                       [&](const PodView& pod) { return pod.job_name == job.key.name && pod.is_finished(); });
+  }
+
+  // --- before an attempt ---
+  void prepare() {
+    if (std::string problem = problem_of(it_.spec); !problem.empty()) {
+      condition("Accepted", "False", "InvalidSpec", problem);
+      not_running("InvalidSpec", problem);
+      if (status_.phase != Phase::kPending || status_.message != problem)
+        announce(true, "InvalidSpec", problem);
+      phase(Phase::kPending, problem);
+      return;
+    }
+    condition("Accepted", "True", "Valid", "The conversion can be started.");
+    if (it_.spec.suspend) {
+      remove_jobs();
+      const char* message = "spec.suspend is true.";
+      if (status_.phase != Phase::kSuspended) announce(false, "Suspended", message);
+      phase(Phase::kSuspended, message);
+      not_running("Suspended", message);
+      return;
+    }
+    if (auto limit = deadline(); limit && seen_.now >= *limit) return time_is_over();
+    if (auto retry = kube::parse_time(status_.next_retry_time); retry && seen_.now < *retry) {
+      look_again(until(*retry));
+      if (auto limit = deadline()) look_again(until(*limit));
+      status_.phase = Phase::kPending;
+      return;
+    }
+    // The next attempt writes into the same directory: nothing of the last one may run any more.
+    if (!remove_jobs()) {
+      wait_for("CleaningUp", "What is left of the last attempt is being removed.");
+      return;
+    }
+    if (seen_.refusal) return fail(*seen_.refusal);
+    if (!claims_are_there()) return;
+    if (!seen_.may_start) {
+      std::string message = seen_.ahead_in_queue == 0
+                                ? "All places for conversions are taken."
+                                : std::to_string(seen_.ahead_in_queue) + " conversions are before this one.";
+      if (status_.phase != Phase::kQueued) announce(false, "Queued", message);
+      // The number changes with every conversion that ends: what is not worth a write each is left as it was.
+      if (status_.phase != Phase::kQueued) {
+        phase(Phase::kQueued, message);
+        not_running("Queued", message);
+      }
+      decision_.place = Place::kWaits;
+      if (auto limit = deadline()) look_again(until(*limit));
+      return;
+    }
+    start();
+  }
+
+  void wait_for(const std::string& reason, const std::string& message) {
+    phase(Phase::kPending, message);
+    not_running(reason, message);
+  }
+
+  bool claims_are_there() {
+    const std::string& source = it_.spec.source_claim;
+    if (!seen_.source_claim || seen_.source_claim->is_being_deleted)
+      return wait_for("SourceMissing", "The claim " + source + " with the exported machine does not exist."),
+             false;
+    if (seen_.source_claim->is_block)
+      return wait_for("SourceIsBlock",
+                      "The claim " + source +
+                          " is a block volume. The exported machine must be in files: name a "
+                          "claim with volumeMode Filesystem."),
+             false;
+    std::string output = it_.output_claim_name();
+    if (!seen_.output_claim) {
+      if (it_.makes_its_claim()) {
+        decision_.actions.emplace_back(CreateClaim{});
+        wait_for("MakingClaim", "The claim " + output + " for the disks is being made.");
+      } else {
+        wait_for("OutputMissing", "The claim " + output + " for the disks does not exist.");
+      }
+      return false;
+    }
+    if (it_.makes_its_claim() && seen_.output_claim->conversion_uid != it_.uid)
+      return wait_for("ClaimExists",
+                      "There is a claim " + output +
+                          " already, which was not made for this conversion. Delete it, or name it "
+                          "in spec.output.persistentVolumeClaim."),
+             false;
+    if (seen_.output_claim->is_being_deleted)
+      return wait_for("OutputMissing", "The claim " + output + " for the disks is being deleted."), false;
+    if (seen_.output_claim->is_block)
+      return wait_for("OutputIsBlock",
+                      "The claim " + output +
+                          " is a block volume. Name a claim with volumeMode Filesystem for the "
+                          "disks."),
+             false;
+    return true;
+  }
+
+  void start() {
+    ++status_.attempts;
+    status_.job_name = job_name(it_, status_.attempts);
+    status_.job_uid.clear();
+    status_.node.clear();
+    status_.next_retry_time.clear();
+    status_.progress.reset();
+    status_.failed_stage.clear();
+    if (status_.start_time.empty()) status_.start_time = kube::to_time(seen_.now);
+    std::string message = "Attempt " + std::to_string(status_.attempts) + " is starting.";
+    phase(Phase::kRunning, message);
+    condition("Running", "True", "Starting", message);
+    condition("Ready", "False", "Running", "The conversion is not finished.");
+    announce(false, "Started", "The Job " + status_.job_name + " was started.");
+    decision_.actions.emplace_back(CreateJob{status_.attempts});
+    decision_.place = Place::kHolds;
+    if (auto limit = deadline()) look_again(until(*limit));
+  }
+
+  // --- an attempt is in flight ---
+  void go_on() {
+    decision_.place = Place::kHolds;
+    const JobView* job = current_job();
+    if (it_.spec.suspend) return suspend(job);
+    if (seen_.refusal) return end_attempt(*seen_.refusal);
+    const PodView* pod = current_pod();
+    if (pod != nullptr) {
+      if (!pod->node.empty()) status_.node = pod->node;
+      if (auto result = result_of(*pod)) {
+        if (result->success)
+          succeed(*result->success);
+        else
+          end_attempt(*result->failure);
+        return;
+      }
+    }
+    if (auto limit = deadline()) {
+      if (seen_.now >= *limit) return time_is_over();
+      look_again(until(*limit));
+    }
+    if (job == nullptr) {
+      if (status_.job_uid.empty()) {
+        decision_.actions.emplace_back(CreateJob{status_.attempts});
+        return;
+      }
+      return end_attempt({"JobDeleted", "", "Somebody deleted the Job " + status_.job_name + ".", true});
+    }
+    if (job->is_being_deleted)
+      return end_attempt({"JobDeleted", "", "Somebody deleted the Job " + status_.job_name + ".", true});
+    status_.job_uid = job->uid;
+    if (job->is_finished()) {
+      // Its pod is gone, and the result with it.
+      return end_attempt({"PodLost", "",
+                          "The runner's pod was deleted before its result could be read" +
+                              (job->failure_message.empty() ? "." : ": " + job->failure_message + "."),
+                          true});
+    }
+    tell_how_it_goes(pod);
+  }
+
+  void tell_how_it_goes(const PodView* pod) {
+    if (pod == nullptr || pod->is_being_deleted) {
+      std::string message = "The Job " + status_.job_name + " has no pod yet.";
+      phase(Phase::kRunning, message);
+      condition("Running", "True", "Starting", message);
+      return;
+    }
+    if (auto obstacle = obstacle_of(*pod)) {
+      auto before = kube::find_condition(status_.conditions, "Running");
+      if (!before || before->reason != obstacle->reason) announce(true, obstacle->reason, obstacle->message);
+      phase(Phase::kRunning, obstacle->message);
+      condition("Running", "False", obstacle->reason, obstacle->message);
+      return;
+    }
+    if (!pod->has_started) {
+      std::string message = "The runner's pod " + pod->key.name + " is being started.";
+      phase(Phase::kRunning, message);
+      condition("Running", "True", "Starting", message);
+      return;
+    }
+    decision_.follow = pod->key;
+    if (seen_.progress) status_.progress = seen_.progress;
+    std::string message = "The conversion runs in the pod " + pod->key.name + ".";
+    phase(Phase::kRunning, message);
+    condition("Running", "True", "Converting", message);
+  }
+
+  void suspend(const JobView* job) {
+    const char* message = "The runner is being stopped, because spec.suspend is true.";
+    if (job != nullptr && !job->is_being_deleted)
+      decision_.actions.emplace_back(DeleteJob{job->key, job->uid});
+    bool has_pods = std::any_of(seen_.pods.begin(), seen_.pods.end(),
+                                [&](const PodView& pod) { return pod.job_name == status_.job_name; });
+    if (job != nullptr || has_pods) {
+      phase(Phase::kRunning, message);
+      condition("Running", "False", "Suspending", message);
+      return;
+    }
+    // No failure: it starts from the beginning when it is resumed. How long it may take starts anew, too.
+    status_.job_name.clear();
+    status_.job_uid.clear();
+    status_.start_time.clear();
+    status_.progress.reset();
+    decision_.place = Place::kNone;
+    message = "spec.suspend is true.";
+    phase(Phase::kSuspended, message);
+    not_running("Suspended", message);
+    announce(false, "Suspended", message);
+  }
+
+  // --- the end ---
+  void succeed(const contract::TerminationResult& result) {
+    std::string root = "/output/";
+    status_.artifacts.clear();
+    for (const contract::TerminationResult::Disk& disk : result.disks) {
+      std::string path = disk.path.rfind(root, 0) == 0 ? disk.path.substr(root.size()) : disk.path;
+      status_.artifacts.push_back({disk.disk_id, it_.output_claim_name(), path, disk.format,
+                                   static_cast<std::int64_t>(disk.size_bytes)});
+    }
+    status_.job_name.clear();
+    status_.job_uid.clear();
+    status_.progress.reset();
+    status_.completion_time = kube::to_time(seen_.now);
+    status_.target = it_.output_claim_name() + "/" + it_.output_directory();
+    std::string message = std::to_string(result.total_disks) +
+                          (result.total_disks == 1 ? " disk is" : " disks are") + " in " + status_.target +
+                          ".";
+    phase(Phase::kSucceeded, message);
+    condition("Running", "False", "Succeeded", message);
+    condition("Converted", "True", "Succeeded", message);
+    condition("Failed", "False", "Succeeded", message);
+    condition("Ready", "True", "Succeeded", message);
+    announce(false, "Succeeded", message);
+    decision_.place = Place::kNone;
+    if (it_.spec.ttl) look_again(std::max(seconds(1), *it_.spec.ttl));
+  }
+
+  // An attempt has failed: once more, or the end.
+  void end_attempt(const Failure& failure) {
+    status_.job_name.clear();
+    status_.job_uid.clear();
+    status_.progress.reset();
+    status_.failed_stage = failure.stage;
+    decision_.place = Place::kNone;
+    fail(failure);
+  }
+
+  void fail(const Failure& failure) {
+    ++status_.failures;
+    bool again = failure.may_pass && status_.failures <= static_cast<std::int64_t>(it_.spec.retry_limit);
+    if (!again) return fail_for_good(failure);
+    seconds wait = it_.spec.retry_backoff;
+    for (std::int64_t i = 1; i < status_.failures && wait < kLongestBackoff; ++i) wait *= 2;
+    wait = std::min(wait, kLongestBackoff);
+    status_.next_retry_time = kube::to_time(seen_.now + wait);
+    std::string message =
+        "It failed and is tried again at " + status_.next_retry_time + ": " + failure.message;
+    phase(Phase::kPending, message);
+    not_running(failure.reason, message);
+    announce(true, failure.reason, message);
+    look_again(wait);
+  }
+
+  void fail_for_good(const Failure& failure) {
+    status_.completion_time = kube::to_time(seen_.now);
+    status_.next_retry_time.clear();
+    std::string message = failure.message;
+    if (!failure.stage.empty()) message = "The stage " + failure.stage + " failed: " + message;
+    phase(Phase::kFailed, message);
+    condition("Running", "False", failure.reason, message);
+    condition("Converted", "False", failure.reason, message);
+    condition("Ready", "False", failure.reason, message);
+    condition("Failed", "True", failure.reason, message);
+    announce(true, failure.reason, message);
+    if (it_.spec.ttl) look_again(std::max(seconds(1), *it_.spec.ttl));
+  }
+
+  void time_is_over() {
+    for (const JobView& job : seen_.jobs)
+      if (!job.is_being_deleted) decision_.actions.emplace_back(DeleteJob{job.key, job.uid});
+    end_attempt({"DeadlineExceeded", "",
+                 "The conversion took longer than spec.timeout, " + it_.spec.timeout + ".", false});
+  }
+
+  const Observed& seen_;
+  const Conversion& it_;
+  Decision decision_;
+  Status& status_;
+};
+
+}  // namespace
+
+Decision decide(const Observed& observed) { return Deciding(observed).take(); }
+
+}  // namespace hyper2kvm::conversion

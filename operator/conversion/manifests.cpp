@@ -1,0 +1,162 @@
+#include "operator/conversion/manifests.h"
+
+#include <algorithm>
+
+#include "operator/conversion/words.h"
+
+namespace hyper2kvm::conversion {
+namespace {
+
+constexpr const char* kSourceFolder = "/source";
+constexpr const char* kOutputFolder = "/output";
+constexpr const char* kTerminationPath = "/dev/termination-log";
+constexpr std::int64_t kUser = 10001;
+// A conversion that is told to stop removes what it has half made.
+constexpr int kGraceSeconds = 60;
+
+Json metadata(const Conversion& conversion, const std::string& name) {
+  return {{"name", name},
+          {"namespace", conversion.key.name_space},
+          {"labels",
+           {{"app.kubernetes.io/name", "hyper2kvm"},
+            {kManagedByLabel, kOperatorName},
+            {kConversionLabel, conversion.uid}}},
+          {"annotations", {{kConversionAnnotation, conversion.key.name}}}};
+}
+
+Json default_resources() {
+  return {{"requests", {{"cpu", "500m"}, {"memory", "512Mi"}}},
+          {"limits", {{"cpu", "4"}, {"memory", "4Gi"}}}};
+}
+
+Json make_container(const Conversion& conversion, const RunnerDefaults& defaults) {
+  const Spec& spec = conversion.spec;
+  Json container = {
+      {"name", kRunnerContainer},
+      {"image", spec.image.empty() ? defaults.image : spec.image},
+      {"command", runner_command(conversion)},
+      {"workingDir", kOutputFolder},
+      // The appliance's memory is a file that is mapped executable: a tmpfs is what allows that everywhere.
+      {"env", Json::array({{{"name", "TMPDIR"}, {"value", "/tmp"}}})},
+      {"resources", spec.resources.is_object() ? spec.resources : default_resources()},
+      {"terminationMessagePath", kTerminationPath},
+      // Without a message of ours (a crash) the end of the log says more than nothing.
+      {"terminationMessagePolicy", "FallbackToLogsOnError"},
+      {"securityContext",
+       {{"allowPrivilegeEscalation", false},
+        {"capabilities", {{"drop", {"ALL"}}}},
+        {"readOnlyRootFilesystem", true},
+        {"runAsNonRoot", true}}},
+      {"volumeMounts", Json::array({{{"name", "source"}, {"mountPath", kSourceFolder}, {"readOnly", true}},
+                                    {{"name", "output"}, {"mountPath", kOutputFolder}},
+                                    {{"name", "memory"}, {"mountPath", "/tmp"}}})}};
+  if (!spec.image_pull_policy.empty()) container["imagePullPolicy"] = spec.image_pull_policy;
+  return container;
+}
+
+// One term, in which all requirements must hold; a requirement on a node's name may have one value only.
+Json avoid(const std::set<std::string>& nodes) {
+  Json fields = Json::array();
+  for (const std::string& node : nodes)
+    fields.push_back({{"key", "metadata.name"}, {"operator", "NotIn"}, {"values", {node}}});
+  return {{"nodeAffinity",
+           {{"requiredDuringSchedulingIgnoredDuringExecution",
+             {{"nodeSelectorTerms", Json::array({{{"matchFields", fields}}})}}}}}};
+}
+
+}  // namespace
+
+std::string job_name(const Conversion& conversion, std::int64_t attempt) {
+  // Pods carry it as a label: 63 bytes, and a pod adds six of its own to make its name.
+  std::string name = conversion.key.name.substr(0, 36);
+  std::replace(name.begin(), name.end(), '.', '-');
+  while (!name.empty() && name.back() == '-') name.pop_back();
+  return name + "-" + conversion.uid.substr(0, 8) + "-" + std::to_string(attempt);
+}
+
+std::vector<std::string> runner_command(const Conversion& conversion) {
+  const Spec& spec = conversion.spec;
+  auto in_source = [](const std::string& path) { return std::string(kSourceFolder) + "/" + path; };
+  std::vector<std::string> command = {"hyper2kvm", "convert"};
+  if (!spec.path.empty()) command.push_back(in_source(spec.path));
+  for (const std::string& disk : spec.disks) command.push_back(in_source(disk));
+  command.push_back("--output=" + std::string(kOutputFolder) + "/" + conversion.output_directory());
+  if (!spec.format.empty()) command.push_back("--output-format=" + spec.format);
+  if (!spec.vm_name.empty()) command.push_back("--name=" + spec.vm_name);
+  if (spec.fix && !*spec.fix) command.push_back("--no-fix");
+  if (spec.compress) command.push_back("--compress");
+  if (spec.compress_level) command.push_back("--compress-level=" + std::to_string(*spec.compress_level));
+  if (!spec.rate_limit.empty()) command.push_back("--rate-limit=" + spec.rate_limit);
+  command.push_back("--log-format=json");
+  command.push_back("--termination-message=" + std::string(kTerminationPath));
+  return command;
+}
+
+Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
+              const std::set<std::string>& avoided_nodes) {
+  const Spec& spec = conversion.spec;
+  Json job = {{"apiVersion", "batch/v1"},
+              {"kind", "Job"},
+              {"metadata", metadata(conversion, job_name(conversion, attempt))}};
+  job["metadata"]["labels"][kAttemptLabel] = std::to_string(attempt);
+  job["metadata"]["ownerReferences"] = Json::array({{{"apiVersion", kConversions.api_version()},
+                                                     {"kind", kConversions.kind},
+                                                     {"name", conversion.key.name},
+                                                     {"uid", conversion.uid},
+                                                     {"controller", true},
+                                                     {"blockOwnerDeletion", true}}});
+  Json pod = {
+      {"restartPolicy", "Never"},
+      {"automountServiceAccountToken", false},
+      {"enableServiceLinks", false},
+      {"terminationGracePeriodSeconds", kGraceSeconds},
+      {"securityContext",
+       {{"runAsNonRoot", true},
+        {"runAsUser", kUser},
+        {"runAsGroup", kUser},
+        {"fsGroup", kUser},
+        // Else the kubelet would walk through every file of a large volume before each start.
+        {"fsGroupChangePolicy", "OnRootMismatch"},
+        {"seccompProfile", {{"type", "RuntimeDefault"}}}}},
+      {"containers", Json::array({make_container(conversion, defaults)})},
+      {"volumes",
+       Json::array(
+           {{{"name", "source"},
+             {"persistentVolumeClaim", {{"claimName", spec.source_claim}, {"readOnly", true}}}},
+            {{"name", "output"}, {"persistentVolumeClaim", {{"claimName", conversion.output_claim_name()}}}},
+            {{"name", "memory"}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Gi"}}}}})}};
+  // A claim that is both is mounted once more, under the same name of a volume: the source stays read-only by
+  // its mount.
+  if (spec.source_claim == conversion.output_claim_name()) {
+    pod["volumes"].erase(0);
+    pod["containers"][0]["volumeMounts"][0]["name"] = "output";
+  }
+  if (spec.node_selector.is_object()) pod["nodeSelector"] = spec.node_selector;
+  if (spec.tolerations.is_array()) pod["tolerations"] = spec.tolerations;
+  if (!avoided_nodes.empty()) pod["affinity"] = avoid(avoided_nodes);
+  Json pod_metadata = {{"labels", job["metadata"]["labels"]},
+                       {"annotations", job["metadata"]["annotations"]}};
+  // Evicting a conversion costs all that it has done.
+  pod_metadata["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] = "false";
+  // The operator retries itself: it knows which failures may pass.
+  job["spec"] = {{"backoffLimit", 0}, {"template", {{"metadata", pod_metadata}, {"spec", pod}}}};
+  return job;
+}
+
+Json make_claim(const Conversion& conversion) {
+  const Json& wanted = *conversion.spec.template_;
+  Json claim = {{"apiVersion", "v1"},
+                {"kind", "PersistentVolumeClaim"},
+                {"metadata", metadata(conversion, conversion.output_claim_name())}};
+  Json modes = Json::array({"ReadWriteOnce"});
+  if (const Json* given = kube::find_at(wanted, {"accessModes"});
+      given != nullptr && given->is_array() && !given->empty())
+    modes = *given;
+  claim["spec"] = {{"accessModes", modes},
+                   {"resources", {{"requests", {{"storage", kube::text_at(wanted, {"storage"})}}}}}};
+  if (kube::find_at(wanted, {"storageClassName"}) != nullptr)
+    claim["spec"]["storageClassName"] = kube::text_at(wanted, {"storageClassName"});
+  return claim;
+}
+
+}  // namespace hyper2kvm::conversion

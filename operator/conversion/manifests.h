@@ -1,0 +1,31 @@
+// The objects that the operator makes for a conversion, as JSON. Pure functions of their arguments.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "operator/conversion/conversion.h"
+
+namespace hyper2kvm::conversion {
+
+// What the operator's own configuration adds to every runner.
+struct RunnerDefaults {
+  std::string image;
+};
+
+// The Job of the n-th attempt, from 1. The same attempt always has the same name, so that it cannot be made
+// twice; a conversion that was deleted and made again has another UID and so other names.
+std::string job_name(const Conversion& conversion, std::int64_t attempt);
+
+// What the runner is started with: the program and its arguments.
+std::vector<std::string> runner_command(const Conversion& conversion);
+
+// The pod meets the restricted Pod Security Standard and has no credentials of the cluster.
+// avoided_nodes: those that are full.
+Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
+              const std::set<std::string>& avoided_nodes);
+
+// The claim of spec.output.volumeClaimTemplate. It has no owner: the disks outlive the conversion.
+Json make_claim(const Conversion& conversion);
+
+}  // namespace hyper2kvm::conversion

@@ -1,0 +1,135 @@
+#include "operator/conversion/manifests.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/conversion/samples.h"
+
+namespace hyper2kvm::conversion {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+
+const RunnerDefaults kDefaults{"runner:1"};
+
+Conversion with(const Json& patch) {
+  Json object = sample_object();
+  object["spec"].merge_patch(patch);
+  return read_conversion(object);
+}
+
+TEST(JobName, IsTheSameForTheSameAttemptAndFitsALabel) {
+  EXPECT_EQ(job_name(sample(), 2), "web-01234567-2");
+  Conversion longer = sample();
+  longer.key.name = std::string(35, 'a') + "." + std::string(200, 'b');
+  std::string name = job_name(longer, 100);
+  EXPECT_EQ(name, std::string(35, 'a') + "-01234567-100");
+  EXPECT_LE(name.size() + 6, 63u);
+}
+
+TEST(RunnerCommand, NamesTheInputAndTheOutput) {
+  EXPECT_THAT(runner_command(sample()),
+              ElementsAre("hyper2kvm", "convert", "/source/web/web.ova", "--output=/output/web",
+                          "--log-format=json", "--termination-message=/dev/termination-log"));
+}
+
+TEST(RunnerCommand, SaysWhatTheSpecSays) {
+  Conversion conversion = with(Json::parse(R"({
+      "source": {"path": null, "disks": ["-a.vmdk", "b.vmdk"]}, "vm": {"name": "-x"},
+      "pipeline": {"fix": {"enabled": false}, "convert": {"compress": true, "compress_level": 3}},
+      "output": {"format": "qcow2", "path": "out"}, "runner": {"rateLimit": "10M"}})"));
+  EXPECT_THAT(
+      runner_command(conversion),
+      ElementsAre("hyper2kvm", "convert", "/source/-a.vmdk", "/source/b.vmdk", "--output=/output/out",
+                  "--output-format=qcow2", "--name=-x", "--no-fix", "--compress", "--compress-level=3",
+                  "--rate-limit=10M", "--log-format=json", "--termination-message=/dev/termination-log"));
+}
+
+TEST(MakeJob, BelongsToItsConversion) {
+  Json job = make_job(sample(), 1, kDefaults, {});
+  auto owner = kube::controller_of(job);
+  ASSERT_TRUE(owner);
+  EXPECT_EQ(owner->kind, "VMConversion");
+  EXPECT_EQ(owner->uid, "0123456789abcdef");
+  JobView view = read_job(job);
+  EXPECT_EQ(view.key.to_string(), "vms/web-01234567-1");
+  EXPECT_EQ(view.conversion_uid, "0123456789abcdef");
+  EXPECT_EQ(view.conversion_name, "web");
+  // The pods are found by the same marks.
+  EXPECT_EQ(job["spec"]["template"]["metadata"]["labels"], job["metadata"]["labels"]);
+  EXPECT_EQ(job["spec"]["backoffLimit"], 0);
+}
+
+TEST(MakeJob, MeetsTheRestrictedPodSecurityStandard) {
+  Json pod = make_job(sample(), 1, kDefaults, {})["spec"]["template"]["spec"];
+  EXPECT_EQ(pod["automountServiceAccountToken"], false);
+  EXPECT_EQ(pod["securityContext"]["runAsNonRoot"], true);
+  EXPECT_EQ(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+  Json container = pod["containers"][0];
+  EXPECT_EQ(container["image"], "runner:1");
+  EXPECT_EQ(container["securityContext"]["allowPrivilegeEscalation"], false);
+  EXPECT_EQ(container["securityContext"]["readOnlyRootFilesystem"], true);
+  EXPECT_EQ(container["securityContext"]["capabilities"]["drop"], Json({"ALL"}));
+  EXPECT_TRUE(container["resources"]["limits"].contains("memory"));
+  EXPECT_TRUE(container["resources"]["requests"].contains("cpu"));
+}
+
+TEST(MakeJob, TheSourceIsReadOnlyAlsoWhereItIsTheOutputToo) {
+  for (const Json& pod :
+       {make_job(sample(), 1, kDefaults, {})["spec"]["template"]["spec"],
+        make_job(with({{"output", {{"persistentVolumeClaim", {{"claimName", "exports"}}}}}}), 1, kDefaults,
+                 {})["spec"]["template"]["spec"]}) {
+    std::set<std::string> claims, volumes, mounted;
+    for (const Json& volume : pod["volumes"]) {
+      volumes.insert(volume["name"]);
+      if (!volume.contains("persistentVolumeClaim")) continue;
+      bool is_new = claims.insert(volume["persistentVolumeClaim"]["claimName"]).second;
+      EXPECT_TRUE(is_new) << "a claim is mounted once";
+    }
+    for (const Json& mount : pod["containers"][0]["volumeMounts"]) {
+      mounted.insert(mount["name"]);
+      EXPECT_EQ(mount.value("readOnly", false), mount["mountPath"] == "/source");
+    }
+    EXPECT_EQ(mounted, volumes);
+  }
+}
+
+TEST(MakeJob, TakesTheSpecsWishesForThePod) {
+  Json pod = make_job(with(Json::parse(R"({"runner": {"image": "mine:2", "imagePullPolicy": "Never",
+      "resources": {"limits": {"memory": "8Gi"}}, "nodeSelector": {"disk": "fast"},
+      "tolerations": [{"key": "k", "operator": "Exists"}]}})")),
+                      1, kDefaults, {"full1", "full2"})["spec"]["template"]["spec"];
+  EXPECT_EQ(pod["containers"][0]["image"], "mine:2");
+  EXPECT_EQ(pod["containers"][0]["imagePullPolicy"], "Never");
+  EXPECT_EQ(pod["containers"][0]["resources"], Json({{"limits", {{"memory", "8Gi"}}}}));
+  EXPECT_EQ(pod["nodeSelector"]["disk"], "fast");
+  EXPECT_EQ(pod["tolerations"][0]["key"], "k");
+  Json terms =
+      pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+  ASSERT_EQ(terms.size(), 1u) << "terms are alternatives";
+  EXPECT_EQ(terms[0]["matchFields"].size(), 2u);
+  for (const Json& field : terms[0]["matchFields"]) {
+    EXPECT_EQ(field["operator"], "NotIn");
+    EXPECT_EQ(field["values"].size(), 1u) << "the server takes one name a requirement";
+  }
+}
+
+TEST(MakeClaim, IsAsTheTemplateSaysAndOutlivesTheConversion) {
+  Conversion conversion = with(Json::parse(R"({"output": {"persistentVolumeClaim": null,
+      "volumeClaimTemplate": {"storage": "10Gi", "storageClassName": "fast", "accessModes": ["ReadWriteMany"]}}})"));
+  Json claim = make_claim(conversion);
+  EXPECT_EQ(claim["metadata"]["name"], "web-disks");
+  EXPECT_EQ(read_claim(claim).conversion_uid, conversion.uid);
+  EXPECT_FALSE(kube::controller_of(claim));
+  EXPECT_EQ(claim["spec"]["resources"]["requests"]["storage"], "10Gi");
+  EXPECT_EQ(claim["spec"]["storageClassName"], "fast");
+  EXPECT_EQ(claim["spec"]["accessModes"], Json({"ReadWriteMany"}));
+  conversion.spec.template_ = Json({{"storage", "1Gi"}});
+  claim = make_claim(conversion);
+  EXPECT_FALSE(claim["spec"].contains("storageClassName")) << "an empty class is not the default class";
+  EXPECT_EQ(claim["spec"]["accessModes"], Json({"ReadWriteOnce"}));
+}
+
+}  // namespace
+}  // namespace hyper2kvm::conversion
