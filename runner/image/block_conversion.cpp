@@ -113,7 +113,7 @@ class BlockConversion : public ConversionBase {
   void copy_by_blocks(const Progress& progress, const os::StopToken& stop) {
     std::unique_ptr<BlockSource> blocks = source().layout == Layout::kOther
                                               ? open_nbd_source(source(), threads(), options().scratch)
-                                              : open_file_source(source(), threads());
+                                              : open_file_source(source(), threads(), stop);
     const std::uint64_t total = count_data(*blocks, stop);
     std::vector<Worker> workers = make_workers();
     OrderedCrew crew(threads(), stop);

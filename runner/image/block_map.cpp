@@ -31,6 +31,14 @@ T BlockMap::load_entry(std::uint64_t file_offset, bool big_endian) {
 template std::uint32_t BlockMap::load_entry(std::uint64_t, bool);
 template std::uint64_t BlockMap::load_entry(std::uint64_t, bool);
 
+void BlockMap::check_tables(std::uint64_t count, std::uint64_t size) const {
+  if (count <= file_.length() / size + 1) return;
+  throw os::Error(os::ErrorKind::kInvalid, file_.name(),
+                  "names " + std::to_string(count) + " tables of " + std::to_string(size) +
+                      " bytes, which is more than the file holds",
+                  "The image is damaged: export or copy it again.");
+}
+
 void BlockMap::check_inside(std::uint64_t file_offset, std::uint64_t size, std::uint64_t guest_offset) const {
   if (file_offset <= file_.length() && size <= file_.length() - file_offset) return;
   throw os::Error(

@@ -53,6 +53,9 @@ class BlockMap {
   T big(std::uint64_t file_offset) {
     return load_entry<T>(file_offset, true);
   }
+  // Each table has a place of its own, so so many of this size must fit into the file: tables that were named
+  // twice would make a small file take for ever.
+  void check_tables(std::uint64_t count, std::uint64_t size) const;
   // Data must lie inside the file.
   void check_inside(std::uint64_t file_offset, std::uint64_t size, std::uint64_t guest_offset) const;
 

@@ -9,6 +9,7 @@
 #include "runner/image/source.h"
 #include "runner/image/target.h"
 #include "runner/os/file.h"
+#include "runner/os/stop.h"
 
 namespace hyper2kvm::image {
 
@@ -33,8 +34,10 @@ class BlockSource {
   virtual void abort() noexcept {}
 };
 
-// Layout::kFlat and kMapped: from the files at once.
-std::unique_ptr<BlockSource> open_file_source(const SourceImage& source, unsigned readers);
+// Layout::kFlat and kMapped: from the files at once. A stop request ends next_data(), which may have long
+// tables to walk.
+std::unique_ptr<BlockSource> open_file_source(const SourceImage& source, unsigned readers,
+                                              const os::StopToken& stop);
 // Any layout: a qemu-storage-daemon of its own, with one NBD connection a reader over a unix socket in
 // scratch. It is gone when this is destroyed.
 std::unique_ptr<BlockSource> open_nbd_source(const SourceImage& source, unsigned readers,

@@ -14,6 +14,7 @@ namespace {
 
 // One answer of next_data at most: what is behind it can be read meanwhile.
 constexpr std::uint64_t kLongestRange = 256u << 20;
+constexpr std::uint64_t kLargestCluster = 2u << 20;
 
 class FlatSource : public BlockSource {
  public:
@@ -29,14 +30,17 @@ class FlatSource : public BlockSource {
 
 class MappedSource : public BlockSource {
  public:
-  MappedSource(std::unique_ptr<BlockMap> map, unsigned readers) : map_(std::move(map)), readers_(readers) {}
+  MappedSource(std::unique_ptr<BlockMap> map, unsigned readers, const os::StopToken& stop)
+      : map_(std::move(map)), readers_(readers), stop_(stop) {}
 
   os::File::Range next_data(std::uint64_t offset) override {
     std::lock_guard lock(mutex_);
     const std::uint64_t end = map_->virtual_size();
     std::uint64_t begin = end;
     while (offset < end) {
+      stop_.throw_if_stopped();
       const Mapping mapping = map_->at(offset);
+      count(mapping, offset);
       if (mapping.kind == Mapping::Kind::kHole) {
         if (begin != end) break;
       } else {
@@ -91,6 +95,22 @@ class MappedSource : public BlockSource {
     std::vector<std::byte> cluster;
   };
 
+  // Blocks have places of their own, so together they are no longer than the file. A small file whose tables
+  // name the same blocks again and again would fill any target.
+  void count(const Mapping& mapping, std::uint64_t offset) {
+    if (offset < counted_to_) return;
+    counted_to_ = offset + mapping.length;
+    if (mapping.kind == Mapping::Kind::kData) counted_ += mapping.length;
+    // A stream ends somewhere in its last sector.
+    if (mapping.kind == Mapping::Kind::kCompressed)
+      counted_ += mapping.stored_size - std::min<std::uint64_t>(mapping.stored_size, 511);
+    // The last cluster of a file need not be complete.
+    if (counted_ > map_->file().length() + kLargestCluster)
+      throw os::Error(os::ErrorKind::kInvalid, map_->file().name(),
+                      "has tables that use the same part of the file more than once",
+                      "The image is damaged: export or copy it again.");
+  }
+
   Mapping at(std::uint64_t offset) {
     std::lock_guard lock(mutex_);
     return map_->at(offset);
@@ -134,6 +154,11 @@ class MappedSource : public BlockSource {
   std::mutex mutex_;  // guards map_'s at()
   std::unique_ptr<BlockMap> map_;
   std::vector<Reader> readers_;
+  const os::StopToken stop_;
+  // By who asks for next_data() alone: up to where the disk was counted, and how much of the file it takes
+  // up.
+  std::uint64_t counted_to_ = 0;
+  std::uint64_t counted_ = 0;
 };
 
 // Parts one after the other.
@@ -201,7 +226,7 @@ std::unique_ptr<BlockMap> open_map(contract::SourceFormat format, const ImageLoc
 }
 
 std::unique_ptr<BlockSource> open_extent(const SourceImage& source, const SourceExtent& extent,
-                                         unsigned readers) {
+                                         unsigned readers, const os::StopToken& stop) {
   // A member of an archive goes by its own name in messages.
   const std::string name = extent.file == source.location.file ? source.location.name : std::string();
   ImageLocation location{extent.file, extent.offset, extent.length, name};
@@ -211,16 +236,17 @@ std::unique_ptr<BlockSource> open_extent(const SourceImage& source, const Source
     throw os::Error(os::ErrorKind::kInvalid, display_name(location),
                     "has changed since it was first looked at",
                     "Start the conversion again when nobody writes to it.");
-  return std::make_unique<MappedSource>(std::move(map), readers);
+  return std::make_unique<MappedSource>(std::move(map), readers, stop);
 }
 
 }  // namespace
 
-std::unique_ptr<BlockSource> open_file_source(const SourceImage& source, unsigned readers) {
-  if (source.extents.size() == 1) return open_extent(source, source.extents[0], readers);
+std::unique_ptr<BlockSource> open_file_source(const SourceImage& source, unsigned readers,
+                                              const os::StopToken& stop) {
+  if (source.extents.size() == 1) return open_extent(source, source.extents[0], readers, stop);
   auto joined = std::make_unique<JoinedSource>();
   for (const SourceExtent& extent : source.extents)
-    joined->add(open_extent(source, extent, readers), extent.virtual_size);
+    joined->add(open_extent(source, extent, readers, stop), extent.virtual_size);
   return joined;
 }
 

@@ -38,7 +38,16 @@ os::File::Range LocatedFile::next_data(std::uint64_t offset) const {
   if (offset >= length_) return {length_, 0};
   os::File::Range range = file_.next_data(base_ + offset);
   std::uint64_t end = base_ + length_;
-  if (range.length == 0 || range.offset >= end) return {length_, 0};
+  if (range.length == 0) {
+    // The end of a file that was cut meanwhile looks like a hole.
+    if (std::uint64_t size = file_.size(); size < end)
+      throw os::Error(os::ErrorKind::kInvalid, name_,
+                      "ends too early: it should be " + std::to_string(length_) + " bytes long and only " +
+                          std::to_string(size > base_ ? size - base_ : 0) + " are there",
+                      "The file is truncated: export or copy it again.");
+    return {length_, 0};
+  }
+  if (range.offset >= end) return {length_, 0};
   return {range.offset - base_, std::min(range.offset + range.length, end) - range.offset};
 }
 

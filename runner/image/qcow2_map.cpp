@@ -16,6 +16,10 @@ class Qcow2Map : public BlockMap {
       : BlockMap(std::move(file), header.virtual_size), header_(header) {
     cluster_size_ = std::uint64_t{1} << header.cluster_bits;
     compression_ = header.zstd ? ClusterCompression::kZstd : ClusterCompression::kDeflate;
+    std::uint64_t tables = 0;
+    for (std::uint64_t i = 0; i < header.l1_size; ++i)
+      if ((big<std::uint64_t>(header.l1_offset + i * 8) & qcow2::kOffsetMask) != 0) ++tables;
+    check_tables(tables, cluster_size_);
   }
 
   Mapping at(std::uint64_t offset) override {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "runner/image/block_map.h"
+#include "runner/image/byte_order.h"
 #include "runner/image/grain_stream.h"
 #include "runner/image/vmdk_header.h"
 
@@ -11,7 +12,13 @@ namespace {
 class VmdkMap : public BlockMap {
  public:
   VmdkMap(LocatedFile file, const SparseHeader& header)
-      : BlockMap(std::move(file), header.capacity * kSectorSize), header_(header) {}
+      : BlockMap(std::move(file), header.capacity * kSectorSize), header_(header) {
+    const std::uint64_t span = header.grain_size * header.table_entries * kSectorSize;
+    std::uint64_t tables = 0;
+    for (std::uint64_t i = 0; i < divide_up(virtual_size_, span); ++i)
+      if (directory_entry(i) != 0) ++tables;
+    check_tables(tables, header.table_entries * 4);
+  }
 
   Mapping at(std::uint64_t offset) override {
     const std::uint64_t grain_size = header_.grain_size * kSectorSize;

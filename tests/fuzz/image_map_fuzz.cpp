@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::expect_error_or_success([&] {
     const image::SourceImage source = image::open_source(location, format, "fuzz");
     if (source.layout != image::Layout::kMapped && source.layout != image::Layout::kFlat) return;
-    auto blocks = image::open_file_source(source, 1);
+    auto blocks = image::open_file_source(source, 1, {});
     std::vector<std::byte> buffer(64 * 1024);
     std::uint64_t offset = 0;
     for (int step = 0; step < 200; ++step) {

@@ -128,6 +128,27 @@ TEST_F(PipelineTest, SeveralDisksArePublishedTogether) {
   must_run({"qemu-img", "compare", in("b.raw").string(), (output() / "disk-1.qcow2").string()});
 }
 
+// Only a lower bound: a busy machine makes everything later, never earlier.
+TEST_F(PipelineTest, ARateLimitHoldsForAllThatTheJobReadsAndWrites) {
+  add_second_disk();
+  write_json(in("manifest.json"), manifest_);
+  pipeline::Settings settings;
+  settings.rate_limit = 24u << 20;
+  auto started = std::chrono::steady_clock::now();
+  pipeline::Outcome outcome =
+      pipeline::run(pipeline::open_inputs({in("manifest.json")}), settings, events_, {});
+  std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+  double moved = 0;
+  for (const auto& stage : outcome.report.stages)
+    if (stage.name == "convert")
+      for (const auto& disk : stage.result["disks"])
+        moved += disk["bytes_read"].get<double>() + disk["size_bytes"].get<double>();
+  // 28 MiB of disks, half of it holes, read and written.
+  EXPECT_GT(moved, 20e6);
+  EXPECT_GE(took.count(), 0.7 * moved / static_cast<double>(settings.rate_limit));
+}
+
 TEST_F(PipelineTest, OneBadDiskPublishesNone) {
   add_second_disk();
   manifest_["disks"][1]["checksum"] = "sha256:" + std::string(64, '1');

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <mutex>
 
 #include "runner/image/conversion.h"
@@ -134,6 +135,82 @@ TEST_F(Faults, ASourceThatShrinksIsOneSentence) {
       EXPECT_THAT(error.sentence(), HasSubstr("ends too early"));
     }
   }
+}
+
+// Does something to the source before the n-th operation.
+class SpoilsAtNth : public os::FaultHook {
+ public:
+  SpoilsAtNth(int number, std::function<void()> spoil) : left_(number), spoil_(std::move(spoil)) {
+    os::set_fault_hook(this);
+  }
+  ~SpoilsAtNth() override { os::set_fault_hook(nullptr); }
+  int before(Operation, const std::filesystem::path&, std::uint64_t, std::size_t) override {
+    if (left_.fetch_sub(1) == 1) spoil_();
+    return 0;
+  }
+  bool happened() const { return left_ <= 0; }
+
+ private:
+  std::atomic<int> left_;
+  const std::function<void()> spoil_;
+};
+
+// Whatever happens to a source at whatever moment: the copy is whole, or there is one sentence.
+class SpoiledSource : public Faults {
+ protected:
+  void spoil_everywhere(const std::function<void(const std::filesystem::path&)>& spoil) {
+    const std::vector<std::byte> disk = testing::read_all(at("disk.raw"));
+    for (const auto& [name, format] :
+         {std::pair{"disk.vmdk", SourceFormat::kVmdk}, std::pair{"disk.raw", SourceFormat::kRaw},
+          std::pair{"disk.vdi", SourceFormat::kVdi}}) {
+      const std::vector<std::byte> whole_source = testing::read_all(at(name));
+      int failures = 0;
+      for (int number = 1;; number += 1 + number / 8) {
+        SCOPED_TRACE(std::string(name) + ", operation " + std::to_string(number));
+        std::filesystem::remove(at("out"));
+        std::filesystem::remove(at("source"));
+        testing::write_all(at("source"), whole_source);
+        bool copied = false;
+        bool happened = false;
+        {
+          SpoilsAtNth fault(number, [&] { spoil(at("source")); });
+          try {
+            SourceImage source = open_source(testing::whole(at("source")), format, "disk0");
+            auto conversion = Conversion::create(source, at("out"),
+                                                 {.format = OutputFormat::kRaw, .scratch = directory.path()});
+            conversion->copy([](std::uint64_t, std::uint64_t) {}, {});
+            conversion->finish();
+            copied = true;
+          } catch (const os::Error& error) {
+            ++failures;
+            EXPECT_THAT(error.sentence(), HasSubstr("source"));
+            EXPECT_NE(error.kind(), os::ErrorKind::kInternal) << error.sentence();
+          }
+          happened = fault.happened();
+        }
+        if (copied) {
+          EXPECT_TRUE(testing::read_all(at("out")) == disk) << "a part is missing and nobody said so";
+        }
+        if (!happened) {
+          EXPECT_TRUE(copied);
+          break;
+        }
+      }
+      EXPECT_GT(failures, 0) << name;
+    }
+  }
+};
+
+TEST_F(SpoiledSource, ThatShrinksAtAnyStepIsOneSentence) {
+  spoil_everywhere([](const std::filesystem::path& path) { std::filesystem::resize_file(path, 3u << 20); });
+}
+
+TEST_F(SpoiledSource, ThatIsEmptiedAtAnyStepIsOneSentence) {
+  spoil_everywhere([](const std::filesystem::path& path) { std::filesystem::resize_file(path, 0); });
+}
+
+TEST_F(SpoiledSource, ThatVanishesAtAnyStepIsOneSentenceOrWhole) {
+  spoil_everywhere([](const std::filesystem::path& path) { std::filesystem::remove(path); });
 }
 
 TEST_F(Faults, ASourceThatVanishesIsOneSentence) {

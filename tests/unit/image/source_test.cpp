@@ -432,6 +432,62 @@ TEST_F(Sources, TablesThatPointPastTheEndAreOneSentence) {
   }
 }
 
+// A small file must not become a disk that fills the target.
+TEST_F(Sources, TablesThatNameTheSameBlocksAgainAndAgainAreRefused) {
+  struct Table {
+    const char* driver;
+    const char* options;
+    SourceFormat format;
+    std::function<void(std::span<std::byte>)> bend;
+  };
+  auto repeat = [](std::span<std::byte> image, std::uint64_t table, std::size_t entry_size,
+                   std::size_t entries) {
+    const std::size_t first = static_cast<std::size_t>(table);
+    for (std::size_t i = 1; i < entries; ++i)
+      std::copy_n(image.data() + first, entry_size, image.data() + first + i * entry_size);
+  };
+  const Table tables[] = {
+      {"qcow2", "", SourceFormat::kQcow2,
+       [&](std::span<std::byte> image) {
+         repeat(image,
+                load_big<std::uint64_t>(image, load_big<std::uint64_t>(image, 40)) & 0x00fffffffffffe00, 8,
+                8192);
+       }},
+      {"qcow2", "compressed", SourceFormat::kQcow2,
+       [&](std::span<std::byte> image) {
+         repeat(image,
+                load_big<std::uint64_t>(image, load_big<std::uint64_t>(image, 40)) & 0x00fffffffffffe00, 8,
+                8192);
+       }},
+      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk,
+       [&](std::span<std::byte> image) {
+         repeat(image, load_little<std::uint64_t>(image, 56) * 512, 4, 32);
+       }},
+      {"vpc", "subformat=dynamic,force_size=on", SourceFormat::kVhd,
+       [&](std::span<std::byte> image) { repeat(image, 512 + 1024, 4, 512); }},
+      {"vdi", "", SourceFormat::kVdi,
+       [&](std::span<std::byte> image) { repeat(image, load_little<std::uint32_t>(image, 340), 4, 1024); }},
+      {"vhdx", "", SourceFormat::kVhdx, [&](std::span<std::byte> image) { repeat(image, 2u << 20, 8, 64); }}};
+  testing::write_all(at("full.raw"), testing::make_content(testing::Content::kText, 4u << 20, random));
+  std::filesystem::resize_file(at("full.raw"), 1u << 30);
+  for (const Table& table : tables) {
+    SCOPED_TRACE(std::string(table.driver) + " " + table.options);
+    std::filesystem::remove(at("disk"));
+    testing::convert_with_qemu(at("full.raw"), at("disk"), table.driver, table.options);
+    std::vector<std::byte> bytes = testing::read_all(at("disk"));
+    table.bend(bytes);
+    testing::write_all(at("disk"), bytes);
+    std::filesystem::remove(at("out"));
+    try {
+      testing::convert(at("disk"), table.format, at("out"), {});
+      ADD_FAILURE() << "not refused";
+    } catch (const os::Error& error) {
+      EXPECT_THAT(error.sentence(), HasSubstr("more than once"));
+    }
+    EXPECT_LT(os::File::open(at("out"), os::File::Mode::kRead).size(), 1u << 20);
+  }
+}
+
 TEST_F(Sources, ALocationOutsideItsFileIsRefused) {
   write("small", std::string(4096, 'x'));
   EXPECT_THROW(open_source({at("small"), 0, 8192, {}}, SourceFormat::kRaw, "d"), os::Error);
