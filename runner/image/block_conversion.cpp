@@ -164,7 +164,8 @@ class BlockConversion : public ConversionBase {
         continue;
       }
       if (stream == 0) blocks.read(reader, from + at, cluster);
-      worker.pieces.add_plain(from + at, cluster);
+      // What the source has packed in the same way and did not shrink will not now.
+      worker.pieces.add_plain(from + at, cluster, stream == 0);
     }
   }
 

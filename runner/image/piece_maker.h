@@ -21,8 +21,8 @@ class PieceMaker {
   // Forgets the pieces.
   void clear();
   // bytes begins at a multiple of kClusterSize, is whole clusters but for the end of the disk, and stays
-  // where it is until the pieces are written.
-  void add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes);
+  // where it is until the pieces are written. try_packing: false where it is known not to shrink.
+  void add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes, bool try_packing = true);
   // A cluster that is packed already as the target wants it; stays where it is until it is written.
   void add_packed(std::uint64_t guest_offset, std::span<const std::byte> stream);
   // The same for a stream whose memory is used for something else before that.
