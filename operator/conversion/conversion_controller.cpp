@@ -145,24 +145,6 @@ struct ConversionController::Parts {
     return seen;
   }
 
-  // Nodes that have as many runners as they may; nothing while one that was started has no node yet, because
-  // nobody knows where it will be.
-  std::optional<std::set<std::string>> full_nodes() const {
-    std::set<std::string> full;
-    if (options.max_running_per_node == 0) return full;
-    std::map<std::string, std::size_t> runners;
-    std::size_t placed = 0;
-    for (const auto& pod : pods->cache().list()) {
-      if (pod->is_finished()) continue;
-      if (!pod->node.empty()) ++runners[pod->node];
-      if (!pod->node.empty() || pod->is_unschedulable) ++placed;
-    }
-    if (admission.holders() > placed) return std::nullopt;
-    for (const auto& [node, count] : runners)
-      if (count >= options.max_running_per_node) full.insert(node);
-    return full;
-  }
-
   // Whoever led before has given out places.
   void remember_places() {
     for (const auto& conversion : conversions->cache().list()) {
@@ -202,11 +184,13 @@ struct ConversionController::Parts {
     {
       // A place is asked for and taken in one go.
       std::lock_guard lock(placing);
-      auto full = full_nodes();
+      NodePlaces nodes = node_places(
+          options.max_running_per_node ? pods->cache().list() : std::vector<kube::Cache<PodView>::Value>(),
+          admission.holders(), options.max_running_per_node);
       Admission::Answer answer = admission.ask(conversion.key, conversion.created);
-      seen.may_start = answer.may_start && full.has_value();
+      seen.may_start = answer.may_start && nodes.all_are_placed;
       seen.ahead_in_queue = answer.ahead;
-      if (full) avoided = *full;
+      avoided = std::move(nodes.full);
       decision = decide(seen);
       next = admission.set(conversion.key, conversion.created, decision.place);
     }
@@ -232,9 +216,10 @@ struct ConversionController::Parts {
       progress.follow(conversion.key, *decision.follow);
     else
       progress.forget(conversion.key);
+    Doing doing{current, server, avoided, has_written};
     for (const Action& action : decision.actions) {
       try {
-        std::visit([&](const auto& one) { perform(one, current, has_written, avoided, server); }, action);
+        std::visit([&](const auto& one) { perform(one, doing); }, action);
       } catch (const ApiError& error) {
         auto refused = refusal_of(action, error);
         if (!refused || refusal) throw;
@@ -265,60 +250,56 @@ struct ConversionController::Parts {
   }
 
   // --- actions ---
-  void perform(const AddFinalizer&, const Conversion& conversion, bool, const std::set<std::string>&,
-               const kube::Client& server) const {
-    change_finalizers(conversion, server, true);
-  }
-  void perform(const RemoveFinalizer&, const Conversion& conversion, bool, const std::set<std::string>&,
-               const kube::Client& server) const {
-    change_finalizers(conversion, server, false);
-  }
-  static void change_finalizers(const Conversion& conversion, const kube::Client& server, bool add) {
-    Json object = server.get(kConversions, conversion.key);
-    if (kube::uid_of(object) != conversion.uid) return;
+  struct Doing {
+    const Conversion& conversion;  // as it was written
+    const kube::Client& server;
+    const std::set<std::string>& avoided_nodes;
+    bool has_written;  // so the conversion was the newest a moment ago
+  };
+
+  void perform(const AddFinalizer&, const Doing& doing) const { change_finalizers(doing, true); }
+  void perform(const RemoveFinalizer&, const Doing& doing) const { change_finalizers(doing, false); }
+  static void change_finalizers(const Doing& doing, bool add) {
+    Json object = doing.server.get(kConversions, doing.conversion.key);
+    if (kube::uid_of(object) != doing.conversion.uid) return;
     if (add ? !kube::add_finalizer(object, kFinalizer) : !kube::remove_finalizer(object, kFinalizer)) return;
     Json patch = {{"metadata",
                    {{"resourceVersion", kube::resource_version_of(object)},
                     {"finalizers", object["metadata"]["finalizers"]}}}};
-    server.patch(kConversions, conversion.key, kube::PatchKind::kMerge, patch);
+    doing.server.patch(kConversions, doing.conversion.key, kube::PatchKind::kMerge, patch);
   }
 
-  void perform(const CreateClaim&, const Conversion& conversion, bool, const std::set<std::string>&,
-               const kube::Client& server) const {
-    server.create_or_get(kube::types::kPersistentVolumeClaims, make_claim(conversion));
+  void perform(const CreateClaim&, const Doing& doing) const {
+    doing.server.create_or_get(kube::types::kPersistentVolumeClaims, make_claim(doing.conversion));
   }
 
-  void perform(const CreateJob& action, const Conversion& conversion, bool has_written,
-               const std::set<std::string>& avoided, const kube::Client& server) const {
-    if (!has_written) {
-      auto newest = server.find(kConversions, conversion.key);
+  void perform(const CreateJob& action, const Doing& doing) const {
+    const Conversion& conversion = doing.conversion;
+    if (!doing.has_written) {
+      auto newest = doing.server.find(kConversions, conversion.key);
       if (!newest || kube::resource_version_of(*newest) != conversion.resource_version) {
         controller->queue().add_after(conversion.key, std::chrono::milliseconds(200));
         return;
       }
     }
-    server.create_or_get(kube::types::kJobs, make_job(conversion, action.attempt, options.runner, avoided));
+    doing.server.create_or_get(kube::types::kJobs,
+                               make_job(conversion, action.attempt, options.runner, doing.avoided_nodes));
   }
 
-  void perform(const DeleteJob& action, const Conversion&, bool, const std::set<std::string>&,
-               const kube::Client& server) const {
-    kube::DeleteOptions how;
-    how.uid = action.uid;
-    server.remove(kube::types::kJobs, action.key, how);
+  void perform(const DeleteJob& action, const Doing& doing) const {
+    remove(doing, kube::types::kJobs, action.key, action.uid);
   }
-
-  void perform(const DeleteClaim& action, const Conversion&, bool, const std::set<std::string>&,
-               const kube::Client& server) const {
-    kube::DeleteOptions how;
-    how.uid = action.uid;
-    server.remove(kube::types::kPersistentVolumeClaims, action.key, how);
+  void perform(const DeleteClaim& action, const Doing& doing) const {
+    remove(doing, kube::types::kPersistentVolumeClaims, action.key, action.uid);
   }
-
-  void perform(const DeleteConversion&, const Conversion& conversion, bool, const std::set<std::string>&,
-               const kube::Client& server) const {
-    kube::DeleteOptions how;
-    how.uid = conversion.uid;
-    server.remove(kConversions, conversion.key, how);
+  void perform(const DeleteConversion&, const Doing& doing) const {
+    remove(doing, kConversions, doing.conversion.key, doing.conversion.uid);
+  }
+  static void remove(const Doing& doing, const kube::ResourceType& type, const ObjectKey& key,
+                     const std::string& uid) {
+    kube::DeleteOptions only_this;
+    only_this.uid = uid;
+    doing.server.remove(type, key, only_this);
   }
 
   const kube::Client client;
