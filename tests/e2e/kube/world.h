@@ -1,0 +1,39 @@
+// What the tests here share: a client, a namespace of one's own, and the cluster's components to stop and
+// start.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "operator/kube/client.h"
+#include "runner/os/process.h"
+
+namespace hyper2kvm::kube {
+
+// The program of small_operator.cpp, from --operator=.
+std::string small_operator();
+
+// Looks until it is so. False after this many seconds: a limit for what hangs, not a measure.
+bool eventually(const std::function<bool()>& is_so, int seconds = 60);
+
+// cluster/component.sh ACTION NAME
+void component(const std::string& action, const std::string& name);
+// As the administrator, waits until the API server answers.
+void wait_for_server(const Client& client);
+
+// A namespace for one test, and a client that is its administrator.
+class World : public testing::Test {
+ protected:
+  World();
+  ~World() override;
+  Json config_map(const std::string& name, const Json& data = {{"a", "1"}}) const;
+  ObjectKey key(const std::string& name) const { return {name_space, name}; }
+
+  Config config;
+  Client client;
+  std::string name_space;
+};
+
+}  // namespace hyper2kvm::kube
