@@ -187,6 +187,10 @@ void post_webhook(const std::string& url, const std::string& body, const os::Sto
   set(CURLOPT_XFERINFODATA, const_cast<os::StopToken*>(&stop));
   CURLcode result = curl_easy_perform(curl.get());
   stop.throw_if_stopped();
+  if (result == CURLE_PEER_FAILED_VERIFICATION)
+    throw Error(
+        ErrorKind::kInvalid, "WEBHOOK_URL", "its certificate is not trusted on this host",
+        "Add the authority that signed it (/usr/local/share/ca-certificates, update-ca-certificates).");
   if (result != CURLE_OK)
     throw Error(ErrorKind::kSystem, "WEBHOOK_URL",
                 std::string("cannot be reached: ") + curl_easy_strerror(result));

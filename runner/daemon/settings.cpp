@@ -106,8 +106,11 @@ std::string webhook(const std::string& name, const std::string& value) {
   if (text.empty()) return text;
   bool https = text.rfind("https://", 0) == 0 && text.size() > 8;
   // Without TLS only to this machine: what is sent names machines and paths.
-  bool local = text.rfind("http://127.0.0.1", 0) == 0 || text.rfind("http://localhost", 0) == 0 ||
-               text.rfind("http://[::1]", 0) == 0;
+  bool local = false;
+  for (std::string_view host : {"http://127.0.0.1", "http://localhost", "http://[::1]"})
+    if (text.starts_with(host) &&
+        (text.size() == host.size() || text[host.size()] == ':' || text[host.size()] == '/'))
+      local = text.find('@') == std::string::npos;
   if (!https && !local) refuse(name, value.substr(0, value.find('/', 8)), "an https:// address");
   return text;
 }

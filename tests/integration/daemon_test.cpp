@@ -3,23 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/inotify.h>
-#include <unistd.h>
 
-#include <array>
-#include <chrono>
 #include <cstdlib>
 #include <fstream>
-#include <map>
-#include <optional>
 #include <random>
-#include <thread>
 
-#include "runner/daemon/control_client.h"
-#include "runner/os/error.h"
-#include "runner/os/file.h"
-#include "runner/os/process.h"
-#include "tests/integration/program.h"
+#include "tests/integration/daemon_host.h"
 
 namespace hyper2kvm::integration {
 namespace {
@@ -28,93 +17,7 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using nlohmann::json;
 
-class DaemonTest : public ::testing::Test {
- protected:
-  DaemonTest() {
-    for (const char* name : {"queue", "output", "etc", "run", "temp"}) fs::create_directory(path(name));
-    make_disk(path("disk.raw"), 2);
-    watch_ = os::UniqueFd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-    ::inotify_add_watch(watch_.get(), path("output").c_str(), IN_MOVED_TO | IN_CREATE);
-    configure("");
-  }
-  ~DaemonTest() override {
-    if (daemon_) daemon_->kill();
-  }
-  fs::path path(const std::string& name) const { return directory_.path() / name; }
-  void configure(const std::string& more) {
-    os::write_text_atomically(path("etc") / "hyper2kvm.conf", "WATCH_DIR=" + path("queue").string() +
-                                                                  "\nOUTPUT_DIR=" + path("output").string() +
-                                                                  "\nTEMP_DIR=" + path("temp").string() +
-                                                                  "\nPOLL_INTERVAL=1\n" + more);
-  }
-  void start() {
-    daemon_.emplace(os::Process::start(
-        {.arguments = {program_path().string(), "daemon", "--config-dir=" + path("etc").string(),
-                       "--runtime-dir=" + path("run").string()}}));
-  }
-  json ask(const json& request) { return daemon::ask_daemon(path("run") / "control.sock", request); }
-
-  // A daemon that was killed leaves its socket behind, so the file alone does not tell.
-  bool answers() {
-    try {
-      ask({{"command", "status"}});
-      return true;
-    } catch (const os::Error&) {
-      return false;
-    }
-  }
-
-  json manifest(const std::string& vm_name) const {
-    json document = manifest_for(path("disk.raw"));
-    document["source"]["vm_name"] = vm_name;
-    document["output"] = {{"format", "qcow2"}};
-    return document;
-  }
-  // As hyperexport does: in place, every machine under the same name, a few bytes at a time.
-  void submit(const json& document, bool slowly = false) {
-    std::ofstream file(path("queue") / "artifact-manifest.json", std::ios::trunc);
-    std::string text = document.dump(1);
-    if (!slowly) {
-      file << text;
-      return;
-    }
-    for (std::size_t i = 0; i < text.size(); i += text.size() / 7) {
-      file << text.substr(i, text.size() / 7) << std::flush;
-      std::this_thread::sleep_for(50ms);
-    }
-  }
-  bool is_taken() const { return !fs::exists(path("queue") / "artifact-manifest.json"); }
-  template <class Condition>
-  static bool eventually(const Condition& condition, std::chrono::seconds limit = 120s) {
-    auto deadline = std::chrono::steady_clock::now() + limit;
-    while (std::chrono::steady_clock::now() < deadline) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(20ms);
-    }
-    return condition();
-  }
-  bool succeeded(const std::string& name) const { return fs::exists(path("output") / (name + ".qcow2")); }
-  bool failed(const std::string& name) const { return fs::exists(path("output") / (name + ".error")); }
-
-  // How often each name has appeared in the output directory.
-  std::map<std::string, unsigned> appeared() {
-    alignas(inotify_event) std::array<char, 65536> buffer;
-    ssize_t got;
-    while ((got = ::read(watch_.get(), buffer.data(), buffer.size())) > 0) {
-      for (char* at = buffer.data(); at < buffer.data() + got;) {
-        const auto* event = reinterpret_cast<const inotify_event*>(at);
-        at += sizeof(inotify_event) + event->len;
-        if (event->len > 0) ++appeared_[event->name];
-      }
-    }
-    return appeared_;
-  }
-
-  os::TemporaryDirectory directory_{"daemon-test"};
-  os::UniqueFd watch_;
-  std::optional<os::Process> daemon_;
-  std::map<std::string, unsigned> appeared_;
-};
+class DaemonTest : public DaemonHost {};
 
 TEST_F(DaemonTest, ASlowlyWrittenManifestBecomesAnImage) {
   start();
@@ -149,7 +52,12 @@ TEST_F(DaemonTest, TwentyManifestsOfOneNameAreTwentyJobs) {
   }
   for (int i = 0; i < 20; ++i)
     EXPECT_TRUE(eventually([&] { return succeeded("vm" + std::to_string(i)); })) << i;
-  EXPECT_EQ(ask({{"command", "stats"}})["stats"]["done"], 20);
+  EXPECT_EQ(ask("stats")["stats"]["done"], 20);
+  // They survive a restart.
+  ASSERT_EQ(stop(), 0);
+  start_and_wait();
+  EXPECT_EQ(ask("stats")["stats"]["done"], 20);
+  EXPECT_GT(ask("stats")["stats"]["source_bytes"], 20 * 1000000);
 }
 
 TEST_F(DaemonTest, AStopPutsRunningJobsBackAndAStartFinishesThem) {
@@ -159,10 +67,7 @@ TEST_F(DaemonTest, AStopPutsRunningJobsBackAndAStartFinishesThem) {
     submit(manifest("vm" + std::to_string(i)));
     ASSERT_TRUE(eventually([&] { return is_taken(); }));
   }
-  daemon_->signal(SIGTERM);
-  auto status = daemon_->wait_for(30s);
-  ASSERT_TRUE(status);
-  EXPECT_TRUE(status->success()) << status->description();
+  EXPECT_EQ(stop(), 0);
   start();
   for (int i = 0; i < 4; ++i)
     EXPECT_TRUE(eventually([&] { return succeeded("vm" + std::to_string(i)); })) << i;
