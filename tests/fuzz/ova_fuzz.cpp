@@ -10,7 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::expect_error_or_success([&] {
     for (const auto& [name, location] : image::list_archive(file.path())) {
       if (location.offset > size || location.length > size - location.offset) __builtin_trap();
-      if (name.empty() || name[0] == '/' || name.find("../") != std::string::npos) __builtin_trap();
+      // Two dots at the end of a longer name lead nowhere.
+      if (name.empty() || name[0] == '/' || ("/" + name + "/").find("/../") != std::string::npos)
+        __builtin_trap();
     }
   });
   fuzz::expect_error_or_success([&] { (void)image::open_ova(file.path()); });
