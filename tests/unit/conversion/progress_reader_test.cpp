@@ -35,10 +35,10 @@ std::string started(const std::string& stage) {
 
 class ProgressReaderTest : public testing::Test {
  protected:
-  // Waits until the progress is like this; fails the test after ten seconds.
+  // Waits until the progress is like this; fails the test after a minute.
   void expect(const std::string& stage, std::int64_t done) {
     std::unique_lock lock(mutex_);
-    bool is_so = changed_.wait_for(lock, std::chrono::seconds(10), [&] {
+    bool is_so = changed_.wait_for(lock, std::chrono::seconds(60), [&] {
       auto now = reader.latest(kWeb);
       return now && now->stage == stage && now->done_bytes == done;
     });

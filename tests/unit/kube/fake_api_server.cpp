@@ -19,7 +19,7 @@
 namespace hyper2kvm::kube {
 namespace {
 
-constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::seconds kPatience{60};
 
 std::string percent_decode(const std::string& text) {
   std::string decoded;

@@ -107,7 +107,7 @@ class FakeApiServer {
 
   std::vector<ReceivedRequest> requests() const;
   std::vector<ReceivedRequest> requests(const std::string& route) const;
-  // Waits for the n-th request of a route (from 1) and returns it; fails the test after ten seconds.
+  // Waits for the n-th request of a route (from 1) and returns it; fails the test after a minute.
   ReceivedRequest wait_for_request(const std::string& route, std::size_t n);
   std::vector<std::string> unexpected() const;
 

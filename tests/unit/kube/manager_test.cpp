@@ -40,7 +40,7 @@ std::string get(std::uint16_t port, const std::string& path) {
 
 // Looks until it is so, for at most ten seconds.
 bool eventually(const std::function<bool()>& is_so) {
-  for (int i = 0; i < 10000 && !is_so(); ++i) std::this_thread::sleep_for(milliseconds(1));
+  for (int i = 0; i < 60000 && !is_so(); ++i) std::this_thread::sleep_for(milliseconds(1));
   return is_so();
 }
 

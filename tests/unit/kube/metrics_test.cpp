@@ -67,7 +67,8 @@ TEST(Metrics, CountReconciles) {
 TEST(Metrics, CountTheQueue) {
   Metrics metrics;
   ControllerMetrics& controller = metrics.controller("vm", 1);
-  WorkQueue queue(kKeyBackoff, &controller);
+  // Later than any machine is slow.
+  WorkQueue queue(Backoff{std::chrono::hours(1), 1, std::chrono::hours(1), 0}, &controller);
   queue.add({"n", "a"});
   queue.add({"n", "b"});
   queue.add_after_failure({"n", "c"});

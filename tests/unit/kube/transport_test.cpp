@@ -16,7 +16,7 @@ namespace {
 using os::ErrorKind;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kLong{10000};
+constexpr milliseconds kLong{60000};
 
 const HttpRequest kGet{"GET", "/version", {}, ""};
 
