@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <regex>
 #include <set>
 
 #include "tests/integration/daemon_host.h"
@@ -38,11 +39,13 @@ class DaemonSettings : public DaemonHost {
     for (unsigned i = 0; i < jobs; ++i) submit_and_wait(slow_manifest("vm" + std::to_string(i)));
     ask("resume");
     std::size_t most = 0;
-    eventually([&] {
-      json status = ask("status");
-      most = std::max(most, status["running"].get<std::size_t>());
-      return status["done"] == jobs;
-    });
+    eventually(
+        [&] {
+          json status = ask("status");
+          most = std::max(most, status["running"].get<std::size_t>());
+          return status["done"] == jobs;
+        },
+        300s);
     EXPECT_EQ(ask("status")["done"], jobs) << log();
     return most;
   }
@@ -135,6 +138,21 @@ TEST_F(DaemonSettings, QemuConvertOptionsThatCannotBeHonouredAreAnErrorAtTheStar
   ASSERT_TRUE(status);
   EXPECT_EQ(status->code, 2);
   EXPECT_THAT(log(), HasSubstr("asks for the output format \"vhdx\", which hyper2kvm does not write"));
+}
+
+TEST_F(DaemonSettings, CompressLevelIsHowHardItTries) {
+  make_text_disk(path("disk.raw"), 16);
+  std::map<std::string, std::uintmax_t> sizes;
+  for (const char* level : {"0", "1", "9"}) {
+    configure("QEMU_CONVERT_OPTIONS=-c\nCOMPRESS_LEVEL=" + std::string(level) + "\n");
+    start_and_wait();
+    convert("web");
+    sizes[level] = json::parse(must_run({"qemu-img", "check", "--output=json", image_of("web").string()}))
+                       .at("image-end-offset");
+    ASSERT_EQ(stop(), 0);
+  }
+  EXPECT_LT(sizes["9"], sizes["1"]);
+  EXPECT_LT(sizes["1"], sizes["0"]);
 }
 
 TEST_F(DaemonSettings, CleanupSourceRemovesADiskWhoseResultWasFoundSound) {
@@ -411,7 +429,7 @@ TEST_F(DaemonSettings, MetricsAddressServesWhatPrometheusReads) {
                      "print(urllib.request.urlopen('http://' + sys.argv[1] + '/metrics').read().decode())",
                      address});
   };
-  std::string address = "127.0.0.1:" + std::to_string(20000 + ::getpid() % 30000);
+  std::string address = "127.0.0.1:" + std::to_string(20000 + ::getpid() % 12000);
   configure("METRICS_ADDRESS=" + address + "\n");
   start_and_wait();
   convert("web");
@@ -423,6 +441,15 @@ TEST_F(DaemonSettings, MetricsAddressServesWhatPrometheusReads) {
                            "hyper2kvm_source_bytes_total", "hyper2kvm_output_free_bytes",
                            "hyper2kvm_build_info", "hyper2kvm_attempts_total{instance_name=\"default\"} 1"})
     EXPECT_THAT(metrics(address), HasSubstr(name));
+  // The example dashboard asks for nothing that is not there.
+  std::string dashboard = os::read_text(DASHBOARD, 1u << 20);
+  std::set<std::string> asked;
+  std::regex metric("hyper2kvm_[a-z_]+");
+  for (std::sregex_iterator at(dashboard.begin(), dashboard.end(), metric), end; at != end; ++at)
+    asked.insert(at->str());
+  EXPECT_GE(asked.size(), 10u);
+  std::string page = metrics(address);
+  for (const std::string& name : asked) EXPECT_THAT(page, HasSubstr("\n" + name + "{"));
   // They go on where they were, and are off where no address is given.
   ASSERT_EQ(stop(), 0);
   start_and_wait();
