@@ -27,6 +27,16 @@ std::string run(std::vector<std::string> arguments, std::vector<std::pair<int, i
                          {}, kLimit);
 }
 
+// The driver of the array that a member's description ("MD_LEVEL=raid1", a line each) is of.
+const char* array_module(const std::string& description) {
+  std::size_t at = description.find("MD_LEVEL=");
+  std::string level = at == std::string::npos ? "" : description.substr(at + 9);
+  level.resize(std::min(level.find('\n'), level.size()));
+  for (const char* module : {"raid0", "raid1", "raid10", "linear"})
+    if (level == module) return module;
+  return "raid456";
+}
+
 // The node of a mapped device: without udev there are only the kernel's own names.
 std::filesystem::path mapped_node(const std::string& name) {
   std::error_code ignored;
@@ -89,8 +99,6 @@ bool ActivatedVolumes::open_arrays(Storage& storage, bool read_only, std::vector
   std::vector<Volume> found;
   for (const auto& [uuid, members] : arrays) {
     for (const Volume* member : members) seen_.push_back(member->name);
-    if (take_down_.empty() || found.empty())
-      for (const char* module : {"raid1", "raid0", "raid10", "raid456", "linear"}) load(module);
     int number = 0;
     while (std::filesystem::exists("/sys/class/block/md" + std::to_string(number))) ++number;
     std::string node = "/dev/md" + std::to_string(number);
@@ -98,6 +106,8 @@ bool ActivatedVolumes::open_arrays(Storage& storage, bool read_only, std::vector
     if (read_only) arguments.insert(arguments.begin() + 2, "--readonly");
     for (const Volume* member : members) arguments.push_back(member->node);
     try {
+      // Only the driver that it takes: that of levels 4 to 6 costs the appliance another start.
+      load(array_module(run({"mdadm", "--examine", "--export", members.front()->node})));
       run(arguments);
       take_down_.push_back([node] { run({"mdadm", "--stop", node}); });
       Volume volume;
