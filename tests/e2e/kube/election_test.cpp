@@ -148,37 +148,5 @@ TEST_F(Replicas, SurviveTheDeathOfTheServer) {
   ASSERT_TRUE(one.wait_for(seconds(60)));
 }
 
-TEST_F(Replicas, HoldAThousandObjectsInFortyMebibytes) {
-  std::string filling(4000, 'x');
-  std::vector<std::jthread> writers;
-  for (int w = 0; w < 4; ++w)
-    writers.emplace_back([&, w] {
-      for (int i = w; i < 1000; i += 4) {
-        Json map = config_map("map-" + std::to_string(i), {{"filling", filling}});
-        map["metadata"]["labels"]["app"] = "work";
-        client.create(kMaps, map);
-      }
-    });
-  writers.clear();
-  os::Process one = start("one");
-  ASSERT_TRUE(beats("one")) << one.stderr_tail();
-  auto is_all_done = [&] {
-    std::vector<Json> maps = client.list(kMaps, {{name_space, "app=work", ""}});
-    return maps.size() == 1000 && std::all_of(maps.begin(), maps.end(), [](const Json& map) {
-             return !annotation_of(map, "done-by").empty();
-           });
-  };
-  EXPECT_TRUE(eventually(is_all_done, 600));
-  std::string metrics = os::run_program({.arguments = {"curl", "-sf", "http://127.0.0.1:18081/metrics"}});
-  std::size_t at = metrics.find("\nprocess_resident_memory_bytes ");
-  ASSERT_NE(at, std::string::npos);
-  double resident = std::stod(metrics.substr(at + 31));
-  RecordProperty("resident_mebibytes", std::to_string(resident / 1048576));
-  std::cout << "resident memory: " << resident / 1048576 << " MiB\n";
-  EXPECT_LE(resident, 40.0 * 1048576);
-  one.signal(SIGTERM);
-  ASSERT_TRUE(one.wait_for(seconds(60)));
-}
-
 }  // namespace
 }  // namespace hyper2kvm::kube
