@@ -32,7 +32,7 @@ using os::ErrorKind;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTick{200};
-constexpr std::chrono::milliseconds kBacklogSlice{20};
+constexpr std::chrono::milliseconds kBacklogSlice{5};
 constexpr std::chrono::seconds kHousekeeping{60};
 // TimeoutStopSec=30s of the unit: asked to stop at 0 s, what publishes may finish until 15 s.
 constexpr std::chrono::seconds kFinishLimit{15};
