@@ -9,6 +9,7 @@
 #include "operator/conversion/operator_options.h"
 #include "operator/conversion/words.h"
 #include "operator/kube/cpprest_transport.h"
+#include "operator/kube/end_process.h"
 #include "runner/contract/text.h"
 #include "runner/contract/version.h"
 #include "runner/os/stop.h"
@@ -64,9 +65,9 @@ int run(const OperatorOptions& given) {
   return 0;
 }
 
-int fail(const std::string& sentence, int status) {
+[[noreturn]] void fail(const std::string& sentence, int status) {
   std::cerr << "hyper2kvm-operator: " << contract::printable(sentence, 16384) << "\n";
-  return status;
+  kube::end_process(status);
 }
 
 }  // namespace
@@ -80,10 +81,10 @@ int main(int count, char** words) {
       std::cout << options.say << std::flush;
       return 0;
     }
-    return conversion::run(options);
+    kube::end_process(conversion::run(options));
   } catch (const os::Error& error) {
-    return conversion::fail(error.sentence(), error.exit_status());
+    conversion::fail(error.sentence(), error.exit_status());
   } catch (const std::exception& error) {
-    return conversion::fail(std::string("an unexpected error: ") + error.what() + ". Please report it.", 1);
+    conversion::fail(std::string("an unexpected error: ") + error.what() + ". Please report it.", 1);
   }
 }

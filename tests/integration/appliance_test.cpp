@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "runner/image/conversion.h"
@@ -118,7 +119,10 @@ class Appliance : public testing::Test {
       std::error_code failed;
       std::string directory = fs::read_symlink(entry.path() / "cwd", failed).string();
       std::ifstream file(entry.path() / "cmdline");
-      std::string arguments((std::istreambuf_iterator<char>(file)), {});
+      // A process that ends meanwhile cannot be read: the stream, unlike an iterator, takes that for an end.
+      std::ostringstream text;
+      text << file.rdbuf();
+      std::string arguments = text.str();
       bool is_self = entry.path().filename() == std::to_string(::getpid());
       if (!is_self && (directory.starts_with(place_.path().string()) ||
                        arguments.find(place_.path().string()) != std::string::npos))

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "operator/kube/cpprest_transport.h"
+#include "operator/kube/end_process.h"
 #include "operator/kube/manager.h"
 
 using namespace hyper2kvm;
@@ -88,9 +89,9 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    return run(argv[1], argv[2], std::atoi(argv[3]), argv[4]);
+    kube::end_process(run(argv[1], argv[2], std::atoi(argv[3]), argv[4]));
   } catch (const os::Error& error) {
     std::cerr << error.sentence() << "\n";
-    return error.exit_status();
+    kube::end_process(error.exit_status());
   }
 }
