@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "operator/kube/openssl_object.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 
@@ -14,14 +15,6 @@ namespace hyper2kvm::kube {
 namespace {
 
 constexpr std::size_t kPemLimit = 4u << 20;
-
-struct Free {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-template <class T>
-using Owned = std::unique_ptr<T, Free>;
 
 [[noreturn]] void refuse(const std::string& subject, const std::string& problem) {
   char reason[256] = "";
@@ -43,8 +36,8 @@ Pem read_pem(const std::string& inline_text, const std::filesystem::path& file, 
   return {};
 }
 
-Owned<BIO> reader(const std::string& text) {
-  return Owned<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+OpensslObject<BIO> reader(const std::string& text) {
+  return OpensslObject<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
 // A passphrase would be asked for on a terminal; there is none.
@@ -53,9 +46,9 @@ int no_passphrase(char*, int, int, void*) { return 0; }
 void trust(SSL_CTX* context, const Pem& authorities) {
   X509_STORE* store = X509_STORE_new();
   SSL_CTX_set_cert_store(context, store);  // takes it over, and drops the machine's own authorities
-  Owned<BIO> bio = reader(authorities.text);
+  OpensslObject<BIO> bio = reader(authorities.text);
   int count = 0;
-  while (Owned<X509> certificate{PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr)}) {
+  while (OpensslObject<X509> certificate{PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr)}) {
     X509_STORE_add_cert(store, certificate.get());
     ++count;
   }
@@ -64,16 +57,16 @@ void trust(SSL_CTX* context, const Pem& authorities) {
 }
 
 void present(SSL_CTX* context, const Pem& certificate, const Pem& key) {
-  Owned<BIO> bio = reader(certificate.text);
-  Owned<X509> own(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
+  OpensslObject<BIO> bio = reader(certificate.text);
+  OpensslObject<X509> own(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
   if (!own || SSL_CTX_use_certificate(context, own.get()) != 1)
     refuse(certificate.subject, "is no client certificate");
   SSL_CTX_clear_chain_certs(context);
   while (X509* next = PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr))
     SSL_CTX_add0_chain_cert(context, next);  // takes it over
   ERR_clear_error();
-  Owned<BIO> key_bio = reader(key.text);
-  Owned<EVP_PKEY> own_key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_passphrase, nullptr));
+  OpensslObject<BIO> key_bio = reader(key.text);
+  OpensslObject<EVP_PKEY> own_key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_passphrase, nullptr));
   if (!own_key || SSL_CTX_use_PrivateKey(context, own_key.get()) != 1)
     refuse(key.subject, "is not the private key of the client certificate");
 }

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
 #include <set>
 #include <sstream>
@@ -24,11 +23,8 @@ using testing::StartsWith;
 class CommandLine : public testing::Test {
  protected:
   void SetUp() override {
-    const char* guests = std::getenv("HYPER2KVM_TEST_GUESTS");
-    if (guests == nullptr || *guests == '\0')
-      GTEST_SKIP()
-          << "HYPER2KVM_TEST_GUESTS does not say where tests/guests/make-all has put the test guests";
-    folder_ = fs::path(guests) / "demo";
+    folder_ = generated_guest("demo");
+    if (folder_.empty()) GTEST_SKIP() << kNoGuests;
     ASSERT_TRUE(fs::exists(ova())) << ova() << " is missing: run tests/guests/make-demo-guest";
   }
   std::string ova() const { return (folder_ / "demo.ova").string(); }
@@ -59,8 +55,8 @@ TEST_F(CommandLine, InspectTellsAUserWhatIsInTheMachine) {
   for (const char* part :
        {"  name:           demo", "  disk-0  vmdk  2.0 GiB",
         "  system:         Debian GNU/Linux 12 (bookworm), x86_64, boots by bios", "  boot loader:    grub2",
-        "  foreign tools:  open-vm-tools", "disk0p1  ext4",
-        "boots by default  lacks virtio (virtio_", "  changed /etc/fstab", "-/dev/sda1 ", "+UUID="})
+        "  foreign tools:  open-vm-tools", "disk0p1  ext4", "boots by default  lacks virtio (virtio_",
+        "  changed /etc/fstab", "-/dev/sda1 ", "+UUID="})
     EXPECT_THAT(ran.out, HasSubstr(part));
   EXPECT_THAT(names_in(directory_.path()), IsEmpty());
   EXPECT_EQ(sha256(ova()), before);
@@ -98,7 +94,6 @@ TEST_F(CommandLine, EveryKindOfInputGivesTheSameDisk) {
 }
 
 TEST_F(CommandLine, TheDirectFormWithDryRunShowsTheEditsAndWritesNothing) {
-  fs::current_path(directory_.path());
   Ran ran = run_hyper2kvm({ova(), "--dry-run", "-o", in("out").string()}, directory_.path());
   EXPECT_EQ(ran.status, 0) << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("+UUID="));

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "tests/integration/console.h"
@@ -33,11 +32,8 @@ const Guest kUefi = {"demo-uefi", "00:50:56:aa:bb:cd", true, "2", "3"};
 class DemoGuest : public testing::TestWithParam<Guest> {
  protected:
   void SetUp() override {
-    const char* guests = std::getenv("HYPER2KVM_TEST_GUESTS");
-    if (guests == nullptr || *guests == '\0')
-      GTEST_SKIP()
-          << "HYPER2KVM_TEST_GUESTS does not say where tests/guests/make-all has put the test guests";
-    folder_ = fs::path(guests) / guest().name;
+    folder_ = generated_guest(guest().name);
+    if (folder_.empty()) GTEST_SKIP() << kNoGuests;
     ASSERT_TRUE(fs::exists(ova())) << ova() << " is missing: run tests/guests/make-" << guest().name
                                    << "-guest";
   }

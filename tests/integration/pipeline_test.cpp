@@ -8,7 +8,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <mutex>
 #include <thread>
 
@@ -312,9 +311,9 @@ TEST_F(PipelineTest, ReplacesAnOlderResultOnlyByACompleteOne) {
 class RepairTest : public PipelineTest {
  protected:
   void SetUp() override {
-    const char* guests = std::getenv("HYPER2KVM_TEST_GUESTS");
-    if (guests == nullptr) GTEST_SKIP() << "HYPER2KVM_TEST_GUESTS is not set: no generated guests";
-    ova_ = fs::path(guests) / "demo" / "demo.ova";
+    fs::path guest = generated_guest("demo");
+    if (guest.empty()) GTEST_SKIP() << kNoGuests;
+    ova_ = guest / "demo.ova";
     ASSERT_TRUE(fs::exists(ova_)) << ova_;
   }
   pipeline::Job job() {

@@ -39,6 +39,11 @@ Ran run_hyper2kvm(const std::vector<std::string>& arguments, const fs::path& wor
           os::read_text(captured.path() / "err", 64u << 20)};
 }
 
+fs::path generated_guest(const std::string& name) {
+  const char* guests = std::getenv("HYPER2KVM_TEST_GUESTS");
+  return guests == nullptr || *guests == '\0' ? fs::path() : fs::path(guests) / name;
+}
+
 std::string must_run(const std::vector<std::string>& arguments) {
   return os::run_program({.arguments = arguments}, {}, std::chrono::minutes(5));
 }

@@ -35,6 +35,12 @@ nlohmann::json manifest_for(const std::filesystem::path& disk);
 void write_json(const std::filesystem::path& path, const nlohmann::json& document);
 nlohmann::json read_json(const std::filesystem::path& path);
 
+// The folder of a guest that tests/guests/make-all has generated below $HYPER2KVM_TEST_GUESTS; empty where
+// that is not set, for which kNoGuests is the reason to skip.
+std::filesystem::path generated_guest(const std::string& name);
+inline constexpr const char* kNoGuests =
+    "HYPER2KVM_TEST_GUESTS does not say where tests/guests/make-all has put the test guests";
+
 // Names in a directory, sorted, hidden ones too.
 std::vector<std::string> names_in(const std::filesystem::path& directory);
 

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdlib>
 
 #include "runner/os/file.h"
 #include "runner/os/process.h"
@@ -18,8 +17,8 @@ constexpr const char* kNobody = "65534";
 class Unprivileged : public testing::Test {
  protected:
   void SetUp() override {
-    const char* guests = std::getenv("HYPER2KVM_TEST_GUESTS");
-    if (guests == nullptr) GTEST_SKIP() << "HYPER2KVM_TEST_GUESTS is not set: no generated guests";
+    fs::path guest = generated_guest("demo");
+    if (guest.empty()) GTEST_SKIP() << kNoGuests;
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
     // The checkout and the caches may be where nobody may look: what is needed is copied to where they may.
     fs::permissions(place(), fs::perms(0755));
@@ -28,7 +27,7 @@ class Unprivileged : public testing::Test {
     for (const char* part : {"linux.uml", "appliance-root.img"})
       fs::copy_file(fs::canonical(built / part), place() / "appliance" / part);
     fs::copy_file(program_path(), place() / "hyper2kvm");
-    fs::copy_file(fs::path(guests) / "demo" / "demo.ova", place() / "demo.ova");
+    fs::copy_file(guest / "demo.ova", place() / "demo.ova");
     fs::permissions(place() / "demo.ova", fs::perms(0444));
     fs::create_directories(place() / "out");
     must_run({"chown", std::string(kNobody) + ":" + kNobody, (place() / "out").string()});

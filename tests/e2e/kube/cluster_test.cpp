@@ -8,6 +8,7 @@
 #include "operator/kube/event_recorder.h"
 #include "operator/kube/informer.h"
 #include "tests/e2e/kube/world.h"
+#include "tests/unit/kube/api_error_of.h"
 
 namespace hyper2kvm::kube {
 namespace {
@@ -25,16 +26,6 @@ class Cluster : public World {
     return client.list_page(kMaps, options, [](Json&&) {}).resource_version;
   }
 };
-
-template <class Call>
-ApiError api_error_of(Call call) {
-  try {
-    call();
-  } catch (const ApiError& error) {
-    return error;
-  }
-  throw std::runtime_error("no ApiError was thrown");
-}
 
 TEST_F(Cluster, IsAKubernetes) { EXPECT_EQ(text_at(client.get_path("/version"), {"major"}), "1"); }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "runner/os/file.h"
+#include "tests/unit/kube/api_error_of.h"
 #include "tests/unit/kube/fake_api_server.h"
 #include "tests/unit/kube/manual_clock.h"
 
@@ -34,16 +35,6 @@ class ClientTest : public testing::Test {
   std::vector<std::string> records;
   FakeApiServer server;
 };
-
-template <class Call>
-ApiError api_error_of(Call call) {
-  try {
-    call();
-  } catch (const ApiError& error) {
-    return error;
-  }
-  throw std::runtime_error("no ApiError was thrown");
-}
 
 TEST_F(ClientTest, ReadsAnObject) {
   server.on("GET " + kCollection + "/a", Answer::json(200, object("a", "1")));

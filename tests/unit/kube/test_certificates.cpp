@@ -8,16 +8,10 @@
 #include <memory>
 #include <stdexcept>
 
+#include "operator/kube/openssl_object.h"
+
 namespace hyper2kvm::kube {
 namespace {
-
-struct Free {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-template <class T>
-using Owned = std::unique_ptr<T, Free>;
 
 std::string text_of(BIO* bio) {
   char* data = nullptr;
@@ -37,8 +31,8 @@ void add_extension(X509* certificate, X509* issuer, int nid, const std::string& 
 // issuer null: signs itself.
 KeyPair make(const std::string& name, const KeyPair* issuer, const std::string& alternative_name, int days) {
   static long serial = 1;
-  Owned<EVP_PKEY> key(EVP_EC_gen("P-256"));
-  Owned<X509> certificate(X509_new());
+  OpensslObject<EVP_PKEY> key(EVP_EC_gen("P-256"));
+  OpensslObject<X509> certificate(X509_new());
   X509_set_version(certificate.get(), 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), ++serial);
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -3600L * 24 * 60);
@@ -46,12 +40,12 @@ KeyPair make(const std::string& name, const KeyPair* issuer, const std::string& 
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
-  Owned<X509> issuer_certificate;
-  Owned<EVP_PKEY> issuer_key;
+  OpensslObject<X509> issuer_certificate;
+  OpensslObject<EVP_PKEY> issuer_key;
   if (issuer != nullptr) {
-    Owned<BIO> in(BIO_new_mem_buf(issuer->certificate_pem.data(), -1));
+    OpensslObject<BIO> in(BIO_new_mem_buf(issuer->certificate_pem.data(), -1));
     issuer_certificate.reset(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
-    Owned<BIO> key_in(BIO_new_mem_buf(issuer->key_pem.data(), -1));
+    OpensslObject<BIO> key_in(BIO_new_mem_buf(issuer->key_pem.data(), -1));
     issuer_key.reset(PEM_read_bio_PrivateKey(key_in.get(), nullptr, nullptr, nullptr));
   }
   X509* signer = issuer_certificate ? issuer_certificate.get() : certificate.get();
@@ -62,7 +56,7 @@ KeyPair make(const std::string& name, const KeyPair* issuer, const std::string& 
     add_extension(certificate.get(), signer, NID_subject_alt_name, alternative_name);
   X509_sign(certificate.get(), issuer_key ? issuer_key.get() : key.get(), EVP_sha256());
 
-  Owned<BIO> certificate_out(BIO_new(BIO_s_mem())), key_out(BIO_new(BIO_s_mem()));
+  OpensslObject<BIO> certificate_out(BIO_new(BIO_s_mem())), key_out(BIO_new(BIO_s_mem()));
   PEM_write_bio_X509(certificate_out.get(), certificate.get());
   PEM_write_bio_PrivateKey(key_out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr);
   return {text_of(certificate_out.get()), text_of(key_out.get())};
