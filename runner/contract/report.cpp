@@ -30,6 +30,7 @@ json artifact_json(const Artifact& artifact) {
                  {"disk_id", artifact.disk_id},
                  {"format", artifact.format},
                  {"size_bytes", artifact.size_bytes},
+                 {"virtual_size_bytes", artifact.virtual_size_bytes},
                  {"boot_order_hint", artifact.boot_order_hint},
                  {"compressed", artifact.compressed}};
   if (!artifact.checksum.empty()) object["checksum"] = artifact.checksum;
@@ -63,21 +64,24 @@ json summary_json(const Report& report) {
 nlohmann::json to_json(const Report& report) {
   json stages = json::object();
   for (const StageResult& stage : report.stages) stages[stage.name] = stage_json(stage);
-  return {{"version", "1.0"},
-          {"timestamp", rfc3339(report.timestamp)},
-          {"hyper2kvm_version", hyper2kvm_version()},
-          {"input_manifest",
-           {{"path", report.manifest_path.string()},
-            {"manifest_version", report.manifest_version},
-            {"source_provider", report.source_provider},
-            {"source_vm_id", report.source_vm_id},
-            {"source_vm_name", report.source_vm_name}}},
-          {"pipeline",
-           {{"success", report.success}, {"duration_seconds", report.duration_seconds}, {"stages", stages}}},
-          {"artifacts", list_json(report.artifacts, artifact_json)},
-          {"warnings", list_json(report.warnings, notice_json)},
-          {"errors", list_json(report.errors, notice_json)},
-          {"summary", summary_json(report)}};
+  json object = {
+      {"version", "1.0"},
+      {"timestamp", rfc3339(report.timestamp)},
+      {"hyper2kvm_version", hyper2kvm_version()},
+      {"input_manifest",
+       {{"path", report.manifest_path.string()},
+        {"manifest_version", report.manifest_version},
+        {"source_provider", report.source_provider},
+        {"source_vm_id", report.source_vm_id},
+        {"source_vm_name", report.source_vm_name}}},
+      {"pipeline",
+       {{"success", report.success}, {"duration_seconds", report.duration_seconds}, {"stages", stages}}},
+      {"artifacts", list_json(report.artifacts, artifact_json)},
+      {"warnings", list_json(report.warnings, notice_json)},
+      {"errors", list_json(report.errors, notice_json)},
+      {"summary", summary_json(report)}};
+  if (report.machine) object["machine"] = to_json(*report.machine);
+  return object;
 }
 
 void write_report(const Report& report, const std::filesystem::path& path) {

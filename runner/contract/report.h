@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runner/contract/machine_facts.h"
 #include "runner/contract/manifest.h"
 
 namespace hyper2kvm::contract {
@@ -28,8 +29,9 @@ struct Artifact {
   std::filesystem::path path;
   std::string disk_id;
   std::string format;
-  std::uint64_t size_bytes = 0;  // of the file
-  std::string checksum;          // "sha256:..." or empty where it was not computed
+  std::uint64_t size_bytes = 0;          // of the file
+  std::uint64_t virtual_size_bytes = 0;  // of the disk in it
+  std::string checksum;                  // "sha256:..." or empty where it was not computed
   int boot_order_hint = 999;
   bool compressed = false;
 };
@@ -51,6 +53,7 @@ struct Report {
   std::vector<Notice> warnings;
   std::vector<Notice> errors;
   std::size_t input_disks = 0;
+  std::optional<MachineFacts> machine;  // of a success
 };
 
 nlohmann::json to_json(const Report& report);

@@ -10,6 +10,7 @@ using nlohmann::json;
 
 constexpr std::size_t kErrorBytesThatStay = 256;
 constexpr std::size_t kWarningBytes = 256;
+constexpr std::size_t kMachineBytes = 1536;
 
 std::string dump(const json& object) { return object.dump(-1, ' ', false, json::error_handler_t::replace); }
 
@@ -18,6 +19,7 @@ json disk_json(const Artifact& artifact) {
           {"path", artifact.path.string()},
           {"format", artifact.format},
           {"size_bytes", artifact.size_bytes},
+          {"virtual_size_bytes", artifact.virtual_size_bytes},
           {"boot_order_hint", artifact.boot_order_hint}};
 }
 
@@ -53,6 +55,7 @@ std::string to_termination_message(const Report& report, bool may_pass) {
     object["error"] = error;
     object["may_pass"] = may_pass;
   }
+  if (report.machine) object["machine"] = to_json(*report.machine, kMachineBytes);
   for (const Artifact& artifact : report.artifacts) object["disks"].push_back(disk_json(artifact));
   cut_error(object, error);
   while (!fits(object) && !object["disks"].empty()) object["disks"].erase(object["disks"].size() - 1);
@@ -101,9 +104,11 @@ TerminationResult parse_termination_message(std::string_view text) {
                  read.path = disk.line("path");
                  read.format = disk.line("format");
                  read.size_bytes = count(disk, "size_bytes");
+                 read.virtual_size_bytes = count(disk, "virtual_size_bytes");
                  read.boot_order_hint =
                      static_cast<int>(disk.integer("boot_order_hint", 0, INT32_MAX).value_or(999));
                });
+  section.section("machine", [&](Section& part) { result.machine = read_machine_facts(part); });
   result.warnings = section.lines("warnings", kTerminationMessageBytes, kLineBytes);
   return result;
 }

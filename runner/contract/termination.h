@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,13 +26,15 @@ struct TerminationResult {
   std::string source_vm_name;
   struct Disk {
     std::string disk_id, path, format;
-    std::uint64_t size_bytes = 0;
+    std::uint64_t size_bytes = 0;          // of the file
+    std::uint64_t virtual_size_bytes = 0;  // of the disk in it
     int boot_order_hint = 999;
   };
-  std::vector<Disk> disks;            // those that fitted
-  std::size_t total_disks = 0;        // all
-  std::vector<std::string> warnings;  // those that fitted
-  std::size_t total_warnings = 0;     // all
+  std::vector<Disk> disks;              // those that fitted
+  std::size_t total_disks = 0;          // all
+  std::vector<std::string> warnings;    // those that fitted
+  std::size_t total_warnings = 0;       // all
+  std::optional<MachineFacts> machine;  // of a success
 };
 
 // One JSON object of at most kTerminationMessageBytes. What is cut, in this order: warnings, then the end of

@@ -96,4 +96,29 @@ libvirt::DomainFacts machine_of(const contract::Manifest& manifest,
   return facts;
 }
 
+contract::MachineFacts facts_of(const contract::Manifest& manifest,
+                                const std::optional<guest::Inspection>& inspection, bool virtio) {
+  contract::MachineFacts facts;
+  facts.name = machine_name(manifest);
+  facts.cpus = manifest.vm.cpu.value_or(0);
+  facts.mem_gb = manifest.vm.mem_gb.value_or(0);
+  facts.firmware = manifest.vm.firmware;
+  facts.secure_boot = manifest.vm.secureboot;
+  facts.virtio = virtio;
+  facts.nics = manifest.nics;
+  facts.total_nics = manifest.nics.size();
+  if (!inspection) return facts;
+  if (facts.firmware == contract::Firmware::kUnknown && inspection->firmware == "uefi")
+    facts.firmware = contract::Firmware::kUefi;
+  if (facts.firmware == contract::Firmware::kUnknown && inspection->firmware == "bios")
+    facts.firmware = contract::Firmware::kBios;
+  facts.os_type = inspection->os_type;
+  facts.distribution = inspection->distribution;
+  facts.version = inspection->version;
+  facts.pretty_name = inspection->pretty_name;
+  facts.hostname = inspection->hostname;
+  facts.architecture = inspection->architecture;
+  return facts;
+}
+
 }  // namespace hyper2kvm::pipeline

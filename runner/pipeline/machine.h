@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runner/contract/machine_facts.h"
 #include "runner/contract/manifest.h"
 #include "runner/guest/protocol.h"
 #include "runner/libvirt/domain.h"
@@ -19,6 +20,10 @@ namespace hyper2kvm::pipeline {
 libvirt::DomainFacts machine_of(const contract::Manifest& manifest,
                                 const std::vector<std::filesystem::path>& published,
                                 const std::optional<guest::Inspection>& inspection, Record& record);
+
+// The same for whoever registers the machine elsewhere: nothing is guessed.
+contract::MachineFacts facts_of(const contract::Manifest& manifest,
+                                const std::optional<guest::Inspection>& inspection, bool virtio);
 
 // The name a machine is registered and published under where none is set: its own, or "vm".
 std::string machine_name(const contract::Manifest& manifest);

@@ -86,4 +86,9 @@ void Record::artifact(contract::Artifact artifact) {
   report_.artifacts.push_back(std::move(artifact));
 }
 
+void Record::machine(contract::MachineFacts facts) {
+  std::lock_guard lock(mutex_);
+  report_.machine = std::move(facts);
+}
+
 }  // namespace hyper2kvm::pipeline

@@ -31,6 +31,7 @@ class Record {
   // The stage that failed first for a reason of its own (not because another one did); empty when none has.
   std::string failed_stage();
   void artifact(contract::Artifact artifact);
+  void machine(contract::MachineFacts facts);
   contract::EventSink& events() { return events_; }
 
  private:

@@ -118,6 +118,7 @@ void publish_and_register(const Job& job, const Verified& verified, const Conver
                      .disk_id = disk.id,
                      .format = std::string(contract::to_string(manifest.output.format)),
                      .size_bytes = converted.results[i].file_size,
+                     .virtual_size_bytes = converted.results[i].virtual_size,
                      .checksum = checksums[i],
                      .boot_order_hint = disk.boot_order_hint,
                      .compressed = converted.results[i].compressed});
@@ -159,6 +160,9 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
   tasks.wait();
   std::vector<std::string> checksums = validate(job, converted, limiter.get(), record, stop);
   publish_and_register(job, verified, converted, checksums, workspace.path(), record, stop);
+  std::optional<guest::Inspection> inspection;
+  if (converted.answer) inspection = converted.answer->inspection;
+  record.machine(facts_of(manifest, inspection, manifest.pipeline.fix.enabled));
 }
 
 void run_stages(const Job& job, const Settings& settings, Record& record, const os::StopToken& stop) {

@@ -33,6 +33,7 @@ Report a_report() {
                               .disk_id = "disk-0",
                               .format = "qcow2",
                               .size_bytes = 1234,
+                              .virtual_size_bytes = 4096,
                               .checksum = "sha256:00",
                               .boot_order_hint = 0,
                               .compressed = true});
@@ -53,11 +54,30 @@ TEST(Report, HasTheDocumentedShape) {
       "verify": {"success": true, "duration": 0.5, "result": {"disks": 2}},
       "convert": {"success": false, "duration": 3.0, "error": "disk full."}}},
     "artifacts": [{"type": "converted_disk", "path": "/out/disk-0.qcow2", "disk_id": "disk-0", "format": "qcow2",
-                   "size_bytes": 1234, "checksum": "sha256:00", "boot_order_hint": 0, "compressed": true}],
+                   "size_bytes": 1234, "virtual_size_bytes": 4096, "checksum": "sha256:00", "boot_order_hint": 0, "compressed": true}],
     "warnings": [{"stage": "verify", "message": "a warning", "timestamp": "2026-01-31T23:59:59Z"}],
     "errors": [{"stage": "convert", "message": "disk full.", "timestamp": "2026-01-31T23:59:59Z"}],
     "summary": {"total_stages": 2, "successful_stages": 1, "failed_stages": 1, "total_warnings": 1,
                 "total_errors": 1, "total_artifacts": 1, "input_disks": 2, "output_disks": 1}
+  })"));
+}
+
+TEST(Report, SaysWhatTheMachineNeedsToRunAgain) {
+  Report report = a_report();
+  report.machine = MachineFacts{.name = "web01",
+                                .cpus = 4,
+                                .mem_gb = 8,
+                                .firmware = Firmware::kUefi,
+                                .virtio = true,
+                                .nics = {{.mac = "00:50:56:aa:bb:cc", .network = "VM Network"}},
+                                .total_nics = 1,
+                                .os_type = "linux",
+                                .distribution = "debian",
+                                .version = "12"};
+  EXPECT_EQ(to_json(report)["machine"], json::parse(R"({
+    "name": "web01", "cpus": 4, "mem_gb": 8, "firmware": "uefi", "secureboot": false, "virtio": true,
+    "nics": [{"mac": "00:50:56:aa:bb:cc", "network": "VM Network"}], "total_nics": 1,
+    "os_type": "linux", "distribution": "debian", "version": "12", "pretty_name": "", "hostname": "", "architecture": ""
   })"));
 }
 

@@ -31,6 +31,7 @@ TEST(TerminationMessage, SaysWhatASuccessMade) {
                               .disk_id = "disk-0",
                               .format = "qcow2",
                               .size_bytes = 7,
+                              .virtual_size_bytes = 1u << 30,
                               .boot_order_hint = 0});
   report.warnings.push_back({"fix", "no guest agent", {}});
   TerminationResult result = parse_termination_message(to_termination_message(report));
@@ -43,8 +44,46 @@ TEST(TerminationMessage, SaysWhatASuccessMade) {
   EXPECT_EQ(result.disks[0].path, "/out/disk-0.qcow2");
   EXPECT_EQ(result.disks[0].format, "qcow2");
   EXPECT_EQ(result.disks[0].size_bytes, 7u);
+  EXPECT_EQ(result.disks[0].virtual_size_bytes, 1u << 30);
   EXPECT_EQ(result.disks[0].boot_order_hint, 0);
   EXPECT_THAT(result.warnings, ElementsAre("no guest agent"));
+}
+
+MachineFacts machine_with_nics(std::size_t count) {
+  MachineFacts machine{.name = "web01", .cpus = 2, .mem_gb = 4, .firmware = Firmware::kBios};
+  for (std::size_t i = 0; i < count; ++i)
+    machine.nics.push_back({.mac = "00:50:56:00:00:" + std::to_string(10 + i), .network = "VM Network"});
+  machine.total_nics = count;
+  machine.pretty_name = "Debian \"12\"\n";
+  return machine;
+}
+
+TEST(TerminationMessage, SaysWhatTheMachineNeedsToRunAgain) {
+  Report report;
+  report.success = true;
+  report.machine = machine_with_nics(2);
+  TerminationResult result = parse_termination_message(to_termination_message(report));
+  ASSERT_TRUE(result.machine);
+  EXPECT_EQ(result.machine->cpus, 2u);
+  EXPECT_EQ(result.machine->mem_gb, 4u);
+  EXPECT_EQ(result.machine->firmware, Firmware::kBios);
+  EXPECT_EQ(result.machine->pretty_name, "Debian \"12\" ");
+  ASSERT_EQ(result.machine->nics.size(), 2u);
+  EXPECT_EQ(result.machine->nics[1].mac, "00:50:56:00:00:11");
+  EXPECT_EQ(result.machine->nics[1].network, "VM Network");
+}
+
+TEST(TerminationMessage, OfManyNicsHoldsThoseThatFit) {
+  Report report;
+  report.success = true;
+  report.machine = machine_with_nics(80);
+  report.artifacts.push_back({.path = "/out/disk-0.qcow2", .disk_id = "disk-0", .format = "qcow2"});
+  TerminationResult result = parse_termination_message(to_termination_message(report));
+  ASSERT_TRUE(result.machine);
+  EXPECT_GT(result.machine->nics.size(), 5u);
+  EXPECT_LT(result.machine->nics.size(), 80u);
+  EXPECT_EQ(result.machine->total_nics, 80u);
+  EXPECT_EQ(result.disks.size(), 1u);
 }
 
 TEST(TerminationMessage, SaysWhichStageFailedAndWhy) {

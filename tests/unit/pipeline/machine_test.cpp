@@ -80,6 +80,31 @@ TEST_F(MachineTest, AnEmbeddedDriverHasNoNetworksSoTheInterfaceIsUserMode) {
   EXPECT_EQ(machine().nics[0].network, "");
 }
 
+TEST_F(MachineTest, ItsFactsForOthersAreThoseOfTheManifestAndTheGuest) {
+  manifest_.vm.firmware = contract::Firmware::kUnknown;
+  guest::Inspection inspection;
+  inspection.firmware = "uefi";
+  inspection.distribution = "debian";
+  contract::MachineFacts facts = facts_of(manifest_, inspection, true);
+  EXPECT_EQ(facts.name, "web01");
+  EXPECT_EQ(facts.cpus, 4u);
+  EXPECT_EQ(facts.mem_gb, 8u);
+  EXPECT_EQ(facts.firmware, contract::Firmware::kUefi);
+  EXPECT_EQ(facts.distribution, "debian");
+  EXPECT_TRUE(facts.virtio);
+  ASSERT_EQ(facts.nics.size(), 1u);
+  EXPECT_EQ(facts.total_nics, 1u);
+}
+
+TEST_F(MachineTest, ItsFactsForOthersHoldNoGuesses) {
+  manifest_.vm = {};
+  contract::MachineFacts facts = facts_of(manifest_, std::nullopt, false);
+  EXPECT_EQ(facts.cpus, 0u);
+  EXPECT_EQ(facts.mem_gb, 0u);
+  EXPECT_EQ(facts.firmware, contract::Firmware::kUnknown);
+  EXPECT_FALSE(facts.virtio);
+}
+
 TEST(LibosinfoId, CountsAsLibosinfoDoes) {
   EXPECT_EQ(libosinfo_id("debian", "12"), "http://debian.org/debian/12");
   EXPECT_EQ(libosinfo_id("ubuntu", "22.04"), "http://ubuntu.com/ubuntu/22.04");
