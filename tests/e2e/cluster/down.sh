@@ -3,6 +3,7 @@
 source "$(dirname "$0")/settings.sh"
 
 stop TERM proxy
+stop TERM volumes
 stop TERM kubelet
 if [ -S "$CLUSTER_RUN/containerd.sock" ] && [ -f "$CLUSTER_RUN/pids/containerd" ]; then
   ctr_k8s() { ctr -a "$CLUSTER_RUN/containerd.sock" -n k8s.io "$@"; }

@@ -80,6 +80,7 @@ containerd_configuration() {
   mkdir -p "$CLUSTER_RUN"/{containerd,containerd-state,cni/net.d,kubelet}
   # restrict_oom_score_adj: a root without CAP_SYS_RESOURCE (in a container) may not lower that score.
   # netns_mounts_under_state_dir: the pods' network namespaces stay out of /run/netns.
+  # device_ownership_from_security_context: a block volume belongs to the pod's user, who is not root.
   cat > "$CLUSTER_RUN/containerd.toml" << END
 version = 2
 root = "$CLUSTER_RUN/containerd"
@@ -90,6 +91,7 @@ state = "$CLUSTER_RUN/containerd-state"
   sandbox_image = "localhost/pause:3.2"
   disable_apparmor = true
   restrict_oom_score_adj = true
+  device_ownership_from_security_context = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
@@ -149,6 +151,14 @@ node() {
     --cluster-cidr="$POD_NETWORK" --hostname-override="$NODE_NAME" --bind-address="$NODE_ADDRESS" \
     --healthz-bind-address=127.0.0.1:10256 --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
     --conntrack-tcp-timeout-close-wait=0
+  # A storage driver gives a volume to the pod's fsGroup. The hostpath provisioner's are root's alone: here they are everybody's.
+  # shellcheck disable=SC2016 # it expands there
+  start volumes bash -c 'declare -A known
+    while sleep 0.1; do
+      for folder in "$1"/*/; do
+        [ -n "${known[$folder]:-}" ] || { chmod 0777 "$folder" && known[$folder]=1; }
+      done
+    done' volumes "$HOSTPATH_VOLUMES"
   wait_for 180 kubelet node_is True
   # WaitForFirstConsumer: with Immediate this scheduler now and then parks a pod for 20 seconds that it sees before
   # its claim is bound.
