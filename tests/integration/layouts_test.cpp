@@ -1,5 +1,6 @@
-// Guests in the layouts that distributions install: each is found and repaired, and a rehearsal tells the
-// edits that the repair makes. tests/guests/campaign makes them.
+// Guests in the layouts that distributions install: each stops on virtio as it is, and after its conversion
+// reaches the login prompt there with all its mounts and its network. tests/guests/campaign makes them.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -7,19 +8,28 @@
 
 #include "runner/os/file.h"
 #include "runner/pipeline/pipeline.h"
+#include "tests/integration/console.h"
 #include "tests/integration/program.h"
 
 namespace hyper2kvm::integration {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::StartsWith;
 
 constexpr const char* kMac = "00:50:56:aa:bb:ce";
 constexpr const char* kPassphrase = "secret";
+constexpr const char* kGaveUp = "Gave up waiting for root file system device";
 
 struct Layout {
   std::string name;
   unsigned disks;
+  // Mount points and what findmnt and swapon say of them after the conversion.
+  std::vector<std::pair<std::string, std::string>> mounts;
+  std::string swap;
+  // What the console says where nobody answers, on the way to the root.
+  std::string stops = kGaveUp;
   bool encrypted = false;
 };
 void PrintTo(const Layout& layout, std::ostream* out) { *out << layout.name; }
@@ -42,6 +52,11 @@ class GuestLayout : public testing::TestWithParam<Layout> {
   const Layout& layout() const { return GetParam(); }
   fs::path disk(unsigned number) const { return folder_ / ("disk" + std::to_string(number) + ".raw"); }
 
+  Hardware hardware(const std::vector<fs::path>& disks, const std::string& format) const {
+    Hardware hardware{.bus = DiskBus::kVirtioBlk, .cards = {{NetworkCard::Model::kVirtio, kMac, 1}}};
+    for (const fs::path& path : disks) hardware.disks.push_back({path, format});
+    return hardware;
+  }
   std::vector<fs::path> exported() const {
     std::vector<fs::path> disks;
     for (unsigned number = 1; number <= layout().disks; ++number) disks.push_back(disk(number));
@@ -69,6 +84,17 @@ class GuestLayout : public testing::TestWithParam<Layout> {
     os::write_text_atomically(key, kPassphrase, 0600);
     return key;
   }
+  // As a user does it, with the program.
+  void convert() {
+    std::vector<std::string> arguments = {write_manifest(false).string()};
+    if (layout().encrypted) arguments.insert(arguments.end(), {"--key", "all:file:" + key_file().string()});
+    Ran ran = run_hyper2kvm(arguments);
+    EXPECT_EQ(ran.status, 0) << ran.out << ran.err;
+    if (layout().encrypted) {
+      std::string report = os::read_text(output_.path() / "out" / "report.json", 16u << 20);
+      EXPECT_EQ((ran.out + ran.err + report).find("\"" + std::string(kPassphrase) + "\""), std::string::npos);
+    }
+  }
   // The edits that a job reports.
   nlohmann::json edits(bool dry_run) {
     pipeline::Settings settings;
@@ -82,10 +108,21 @@ class GuestLayout : public testing::TestWithParam<Layout> {
       if (stage.name == "fix") return stage.result["edits"];
     return nullptr;
   }
+  std::vector<fs::path> converted() const {
+    std::vector<fs::path> disks;
+    for (unsigned number = 1; number <= layout().disks; ++number)
+      disks.push_back(output_.path() / "out" / ("disk-" + std::to_string(number) + ".qcow2"));
+    return disks;
+  }
 
   fs::path folder_;
   os::TemporaryDirectory output_{"guest-layout"};
 };
+
+TEST_P(GuestLayout, StopsOnVirtioBeforeTheConversion) {
+  Console console = Console::start(hardware(exported(), "raw"));
+  ASSERT_EQ(console.wait_for({layout().name + " login: ", layout().stops}), 1u);
+}
 
 TEST_P(GuestLayout, TheDryRunNamesTheEditsOfTheRealRun) {
   std::vector<std::string> before;
@@ -99,16 +136,47 @@ TEST_P(GuestLayout, TheDryRunNamesTheEditsOfTheRealRun) {
   EXPECT_EQ(after, before);
 }
 
+TEST_P(GuestLayout, BootsOnVirtioAfterTheConversion) {
+  convert();
+  Console console = Console::start(hardware(converted(), "qcow2"));
+  if (layout().encrypted) {
+    ASSERT_EQ(console.wait_for({"Please unlock disk", kGaveUp}), 0u) << console.transcript();
+    console.type(std::string(kPassphrase) + "\n");
+  }
+  ASSERT_EQ(console.wait_for({layout().name + " login: ", kGaveUp}), 0u) << console.transcript();
+  console.log_in("root", "root");
+  for (const auto& [place, source] : layout().mounts)
+    EXPECT_EQ(console.run("findmnt -no SOURCE " + place).text, source) << place;
+  EXPECT_EQ(console.run("swapon --show=NAME --noheadings").text, layout().swap);
+  EXPECT_THAT(console.run("ip -o -4 address show dev ens192").text, HasSubstr("inet 10.0.2.15/24"));
+  EXPECT_EQ(console.run("cat /sys/class/net/ens192/address").text, kMac);
+  EXPECT_EQ(console.run("systemctl --failed --no-legend --plain").text, "");
+}
+
 std::string layout_name(const testing::TestParamInfo<Layout>& layout) {
   std::string name = layout.param.name;
   name[0] = static_cast<char>(name[0] - 'a' + 'A');
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, GuestLayout,
-                         testing::Values(Layout{"lvm", 2}, Layout{"btrfs", 1}, Layout{"luks", 1, true},
-                                         Layout{"raid1", 2}),
-                         layout_name);
+INSTANTIATE_TEST_SUITE_P(
+    Of, GuestLayout,
+    testing::Values(
+        Layout{"lvm",
+               2,
+               {{"/", "/dev/mapper/guest--vg-root"},
+                {"/var", "/dev/mapper/guest--vg-var"},
+                {"/boot", "/dev/vda1"}},
+               "/dev/dm-0"},
+        Layout{"btrfs", 1, {{"/", "/dev/vda2[/@rootfs]"}, {"/home", "/dev/vda2[/@home]"}}, "/dev/vda3"},
+        Layout{"luks",
+               1,
+               {{"/", "/dev/mapper/secret-root"}, {"/boot", "/dev/vda1"}},
+               "/dev/dm-1",
+               kGaveUp,
+               true},
+        Layout{"raid1", 2, {{"/", "/dev/md0"}, {"/boot", "/dev/vda1"}}, "/dev/vdb1"}),
+    layout_name);
 
 }  // namespace
 }  // namespace hyper2kvm::integration
