@@ -24,6 +24,7 @@
 #include "runner/appliance/console.h"
 #include "runner/appliance/kernel.h"
 #include "runner/appliance/line_reader.h"
+#include "runner/appliance/memory_directory.h"
 #include "runner/appliance/storage.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
@@ -316,7 +317,7 @@ guest::Answer run_checked(const Session& session, const guest::Request& request,
   check(session);
   auto deadline = Clock::now() + session.limits.time;
   // The kernel unlinks its memory file as soon as it has it; a directory of its own is what it may write to.
-  os::TemporaryDirectory memory("hyper2kvm-appliance", choose_memory_directory(session.limits.memory_bytes));
+  MemoryDirectory memory(choose_memory_directory(session.limits.memory_bytes));
   std::string request_line = guest::serialize(request);
   for (bool with_raid6 : {false, true}) {
     os::TemporaryDirectory directory("appliance", session.scratch);

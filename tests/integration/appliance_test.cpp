@@ -131,6 +131,16 @@ class Appliance : public testing::Test {
     return found;
   }
 
+  // Where a run of that process has the memory of its machine.
+  static fs::path memory_directory_of(pid_t process) {
+    for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(process) + "/fd")) {
+      std::error_code failed;
+      fs::path target = fs::read_symlink(entry.path(), failed);
+      if (target.filename().string().starts_with("hyper2kvm-appliance-")) return target;
+    }
+    return {};
+  }
+
   void expect_nothing_left() const {
     // What was killed may need a moment to be gone.
     auto until = std::chrono::steady_clock::now() + 5s;
@@ -382,6 +392,8 @@ TEST_F(Appliance, NoProcessIsLeftWhenWeAreKilledOurselves) {
   }
   char byte;
   ASSERT_EQ(::read(pipe.read_end.get(), &byte, 1), 1);
+  fs::path memory = memory_directory_of(child);
+  EXPECT_TRUE(fs::exists(memory)) << memory;
   ::kill(child, SIGKILL);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
@@ -389,6 +401,9 @@ TEST_F(Appliance, NoProcessIsLeftWhenWeAreKilledOurselves) {
   while (!processes_left().empty() && std::chrono::steady_clock::now() < until)
     std::this_thread::sleep_for(10ms);
   EXPECT_THAT(processes_left(), IsEmpty());
+  // What no process could remove goes with the next run.
+  EXPECT_TRUE(run("name the disks").success);
+  EXPECT_FALSE(fs::exists(memory)) << memory;
 }
 
 TEST_F(Appliance, ACrashOfTheKernelSaysWhatTheConsoleSaid) {
