@@ -310,10 +310,11 @@ TEST_F(PipelineTest, ReplacesAnOlderResultOnlyByACompleteOne) {
 // Needs a guest that can be repaired; HYPER2KVM_TEST_GUESTS is the folder of the generated ones.
 class RepairTest : public PipelineTest {
  protected:
-  void SetUp() override {
-    fs::path guest = generated_guest("demo");
+  void SetUp() override { take_guest("demo"); }
+  void take_guest(const std::string& name) {
+    fs::path guest = generated_guest(name);
     if (guest.empty()) GTEST_SKIP() << kNoGuests;
-    ova_ = guest / "demo.ova";
+    ova_ = guest / (name + ".ova");
     ASSERT_TRUE(fs::exists(ova_)) << ova_;
   }
   pipeline::Job job() {
@@ -336,7 +337,11 @@ TEST_F(RepairTest, CopyAndRepairOverlap) {
   EXPECT_LT(convert_started, fix_ended);
 }
 
-TEST_F(RepairTest, TheDryRunNamesTheEditsOfTheRealRunAndChangesNothing) {
+class RehearsalTest : public RepairTest, public testing::WithParamInterface<std::string> {
+  void SetUp() override { take_guest(GetParam()); }
+};
+
+TEST_P(RehearsalTest, NamesTheEditsOfTheRealRunAndChangesNothing) {
   std::string before = sha256(ova_);
   pipeline::Outcome real = pipeline::run(job(), {}, events_, {});
   ASSERT_EQ(real.exit_status, 0) << real.report.errors[0].message;
@@ -352,9 +357,15 @@ TEST_F(RepairTest, TheDryRunNamesTheEditsOfTheRealRunAndChangesNothing) {
   };
   EXPECT_GE(edits(real).size(), 4u);
   EXPECT_EQ(edits(real).dump(2), edits(dry).dump(2));
+  std::size_t diffs = 0;
+  for (const auto& edit : edits(dry)) diffs += edit["diff"].get<std::string>().starts_with("--- ") ? 1 : 0;
+  EXPECT_GE(diffs, 4u) << edits(dry).dump(2);
   EXPECT_FALSE(fs::exists(in("elsewhere")));
   EXPECT_EQ(sha256(ova_), before);
 }
+
+INSTANTIATE_TEST_SUITE_P(Guests, RehearsalTest, testing::Values("demo", "demo-uefi"),
+                         [](const auto& name) { return name.param == "demo" ? "Bios" : "Uefi"; });
 
 TEST_F(RepairTest, AStopInTheMiddleOfTheRepairLeavesOnlyTheReport) {
   os::StopSource source;

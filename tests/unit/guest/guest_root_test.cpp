@@ -1,10 +1,17 @@
 #include "runner/guest/guest_root.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <optional>
+#include <thread>
 
 #include "tests/unit/guest/tree.h"
 
@@ -64,6 +71,47 @@ TEST(GuestRoot, AFifoWhereAFileShouldBeIsAnErrorAndNoHang) {
   EXPECT_THAT(error_of([&] { root.write("/etc/fstab", "x", "Test."); }), HasSubstr("cannot be rewritten"));
   EXPECT_EQ(root.read_if_sane("/etc/fstab"), std::nullopt);
   EXPECT_THAT(root.warnings(), ElementsAre(HasSubstr("is no regular file")));
+}
+
+// Somebody turns /etc into a link out of the root and back, and a file longer and shorter, meanwhile.
+TEST(GuestRoot, ThatChangesWhileItIsReadLeadsNowhereElse) {
+  Tree outside, tree;
+  outside.file("/hostname", "outside\n");
+  tree.file("/etc/hostname", "inside\n");
+  std::atomic<bool> enough = false;
+  std::thread changer([&] {
+    std::filesystem::create_symlink(outside.top(), tree.path("/link"));
+    for (std::size_t round = 0; !enough; ++round) {
+      ::syscall(SYS_renameat2, AT_FDCWD, tree.path("/etc").c_str(), AT_FDCWD, tree.path("/link").c_str(),
+                RENAME_EXCHANGE);
+      ::syscall(SYS_renameat2, AT_FDCWD, tree.path("/etc").c_str(), AT_FDCWD, tree.path("/link").c_str(),
+                RENAME_EXCHANGE);
+      [[maybe_unused]] int ignored =
+          ::truncate(tree.path("/etc/hostname").c_str(), round % 2 == 0 ? 1 << 16 : 7);
+    }
+  });
+  std::size_t found = 0;
+  for (int round = 0; round < 3000; ++round) {
+    GuestRoot root(tree.top());
+    try {
+      std::optional<std::string> text = root.read("/etc/hostname");
+      if (!text) continue;
+      ++found;
+      EXPECT_TRUE(text->starts_with("inside\n")) << *text;
+      root.write("/etc/hostname", "inside\nand changed\n", "Test.");
+      root.commit();
+    } catch (const os::Error&) {
+      // One sentence that names the file is as good.
+    }
+  }
+  enough = true;
+  changer.join();
+  EXPECT_GT(found, 0u);
+  EXPECT_EQ(outside.read("/hostname"), "outside\n");
+  std::size_t outside_names = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(outside.top()))
+    ++outside_names;
+  EXPECT_EQ(outside_names, 1u);
 }
 
 TEST(GuestRoot, ADirectoryWhereAFileShouldBeIsAnError) {
