@@ -134,11 +134,15 @@ os::Error OpenGuest::nothing_found(Inspection& inspection) const {
         os::ErrorKind::kInvalid, kSubject, "is a Windows machine, which cannot be repaired yet",
         "Set pipeline.fix.enabled to false to copy it as it is, and install the virtio drivers in "
         "the source machine beforehand.");
-  if (members)
-    return os::Error(
-        os::ErrorKind::kInvalid, kSubject,
-        "no operating system was found on its disks; they are part of a volume group or RAID array",
-        "Check that every disk of the machine is listed, in order.");
+  if (members) {
+    std::string problem =
+        "no operating system was found on its disks; they are part of a volume group or RAID array";
+    // What could not be opened is the likely reason.
+    if (!warnings_.empty()) problem += ". " + warnings_.front();
+    if (problem.ends_with('.')) problem.pop_back();
+    return os::Error(os::ErrorKind::kInvalid, kSubject, problem,
+                     "Check that every disk of the machine is listed, in order.");
+  }
   return os::Error(os::ErrorKind::kInvalid, kSubject, "no operating system was found on its disks",
                    "Check that every disk of the machine is listed, in order, or set pipeline.fix.enabled to "
                    "false to copy them as they are.");

@@ -23,6 +23,7 @@
 #include "runner/guest/protocol.h"
 #include "runner/os/error.h"
 #include "runner/os/process.h"
+#include "tests/integration/probe_disks.h"
 
 namespace {
 
@@ -135,6 +136,10 @@ void serve(Terminal& terminal, const guest::Request& request, guest::Answer& ans
   } else if (what == "repeat") {
     const std::string& text = request.configuration.network_files.at("/etc/large");
     for (std::size_t at = 0; at < text.size(); at += 4000) answer.warnings.push_back(text.substr(at, 4000));
+  } else if (what == "lay out disks") {
+    integration::lay_out(request.configuration.network_files.at("/commands"));
+  } else if (what == "list files") {
+    answer.printed = integration::list_files(request);
   } else if (what == "try the programs") {
     answer.warnings = try_the_programs();
   } else if (what == "raid6") {
@@ -201,5 +206,6 @@ int main(int count, char** arguments) {
   }
   terminal.write_line(guest::serialize(answer));
   terminal.drain();
+  integration::cut_power_if_told();
   power_off();
 }

@@ -21,9 +21,13 @@ namespace {
 constexpr std::chrono::minutes kLimit{2};
 
 std::string run(std::vector<std::string> arguments, std::vector<std::pair<int, int>> descriptors = {}) {
+  // LVM without a directory of its own: there is none, and none can be made on the appliance's root.
   return os::run_program({.arguments = std::move(arguments),
                           .descriptors = std::move(descriptors),
-                          .environment = {{"MDADM_NO_UDEV", "1"}, {"DM_DISABLE_UDEV", "1"}, {"LC_ALL", "C"}}},
+                          .environment = {{"MDADM_NO_UDEV", "1"},
+                                          {"DM_DISABLE_UDEV", "1"},
+                                          {"LVM_SYSTEM_DIR", ""},
+                                          {"LC_ALL", "C"}}},
                          {}, kLimit);
 }
 
