@@ -55,10 +55,8 @@ Job begin_claim(Journal& journal, const std::string& file_name, const Submission
   try {
     os::File copy = os::File::open(journal.submitted_manifest(job.id), os::File::Mode::kCreate);
     copy.write_at(0, std::as_bytes(std::span(submission.text.data(), submission.text.size())));
-    copy.sync();
     copy.close();
-    journal.store(job);
-    os::sync_directory(journal.directory(job.id).parent_path());
+    journal.place(job);
   } catch (...) {
     // A job that nobody knows must not come to life at the next start: its file is still in the queue.
     journal.remove(job.id);
@@ -67,19 +65,25 @@ Job begin_claim(Journal& journal, const std::string& file_name, const Submission
   return job;
 }
 
-std::string settle_claim(const Journal& journal, const Job& job) {
+bool is_in_queue(const Journal& journal, const Job& job) {
+  return is_the_claimed_file(journal.watch_dir() / job.file_name, job,
+                             os::read_text(journal.submitted_manifest(job.id), kLargestManifest));
+}
+
+bool take_out(const Journal& journal, const Job& job) {
   fs::path queued = journal.watch_dir() / job.file_name;
-  fs::path out = journal.directory(job.id) / "submitted";
+  if (identity_of(journal.taken_file(job.id)) || !is_in_queue(journal, job)) return false;
+  if (::rename(queued.c_str(), journal.taken_file(job.id).c_str()) == 0) return true;
+  if (errno == ENOENT) return false;
+  throw os::system_error(errno, "take out of the queue", queued.string(),
+                         "Give the queue to the daemon's user (chown hyper2kvm:hyper2kvm).");
+}
+
+std::string settle_claim(const Journal& journal, const Job& job) {
+  fs::path out = journal.taken_file(job.id);
+  take_out(journal, job);
+  if (!identity_of(out)) return "";
   std::string bytes = os::read_text(journal.submitted_manifest(job.id), kLargestManifest);
-  if (::access(out.c_str(), F_OK) != 0) {
-    // Gone, or written anew since: then nothing of ours is left in the queue.
-    if (!is_the_claimed_file(queued, job, bytes)) return "";
-    if (::rename(queued.c_str(), out.c_str()) != 0) {
-      if (errno == ENOENT) return "";
-      throw os::system_error(errno, "take out of the queue", queued.string(),
-                             "Give the queue to the daemon's user (chown hyper2kvm:hyper2kvm).");
-    }
-  }
   if (is_the_claimed_file(out, job, bytes)) {
     if (::unlink(out.c_str()) != 0) throw os::system_error(errno, "remove", out.string());
     return "";

@@ -23,7 +23,6 @@ json status(DaemonState& state) {
   for (const auto& [id, job] : dispatcher.jobs())
     if (job.phase == Phase::kRunning || job.phase == Phase::kPublishing)
       current.push_back(dispatcher.describe_job(job));
-  std::size_t queued = dispatcher.count(Phase::kQueued) + dispatcher.count(Phase::kClaimed);
   return {
       {"instance", settings.instance.empty() ? "default" : settings.instance},
       {"version", contract::hyper2kvm_version()},
@@ -35,7 +34,7 @@ json status(DaemonState& state) {
       {"watch_dir", settings.watch_dir.string()},
       {"output_dir", settings.output_dir.string()},
       {"settings", describe(settings)},
-      {"queued", queued},
+      {"queued", dispatcher.waiting()},
       {"running", current.size()},
       {"done", dispatcher.count(Phase::kDone)},
       {"failed", dispatcher.count(Phase::kFailed)},
@@ -46,7 +45,7 @@ json status(DaemonState& state) {
 
 json stats(DaemonState& state) {
   json totals = to_json(state.dispatcher.totals());
-  totals["queued"] = state.dispatcher.count(Phase::kQueued);
+  totals["queued"] = state.dispatcher.waiting();
   totals["running"] = state.dispatcher.count(Phase::kRunning);
   totals["bytes_per_second"] = state.dispatcher.bytes_per_second();
   return {{"stats", std::move(totals)}};

@@ -32,6 +32,7 @@ using os::ErrorKind;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTick{200};
+constexpr std::chrono::milliseconds kNewFilesSlice{20};
 constexpr std::chrono::milliseconds kBacklogSlice{5};
 constexpr std::chrono::seconds kHousekeeping{60};
 // TimeoutStopSec=30s of the unit: asked to stop at 0 s, what publishes may finish until 15 s.
@@ -76,7 +77,7 @@ class Daemon {
     dispatcher_.forget_expired();
     service_.ready(dispatcher_.status_text());
     log_.info(fmt::format("hyper2kvm {} watches {}; {} job(s) are queued.", contract::hyper2kvm_version(),
-                          dispatcher_.settings().watch_dir.string(), dispatcher_.count(Phase::kQueued)));
+                          dispatcher_.settings().watch_dir.string(), dispatcher_.waiting()));
     while (!turn()) {
     }
     service_.status("stopped");
@@ -176,8 +177,13 @@ class Daemon {
   }
 
   void take_from_queue() {
-    for (const std::string& name : watch_.take_events()) take(name);
+    for (std::string& name : watch_.take_events()) new_files_.push_back(std::move(name));
     auto now = Clock::now();
+    while (!new_files_.empty() && Clock::now() - now < kNewFilesSlice) {
+      take(new_files_.front());
+      new_files_.pop_front();
+    }
+    now = Clock::now();
     if (now >= next_scan_) {
       next_scan_ = now + dispatcher_.settings().poll_interval;
       if (backlog_.empty()) {
@@ -188,8 +194,9 @@ class Daemon {
         }
       }
     }
-    // A long queue is taken in slices, so that a new file never waits for all of it.
-    while (!backlog_.empty() && Clock::now() - now < kBacklogSlice) {
+    // A long queue is taken in slices, so that a new file never waits for all of it, nor whoever asks over
+    // the socket.
+    while (new_files_.empty() && !backlog_.empty() && Clock::now() - now < kBacklogSlice) {
       take(backlog_.front());
       backlog_.pop_front();
     }
@@ -200,7 +207,8 @@ class Daemon {
     if (watch_.descriptor() >= 0) polled.push_back({watch_.descriptor(), POLLIN, 0});
     dispatcher_.add_to(polled);
     if (control_) control_->add_to(polled);
-    ::poll(polled.data(), polled.size(), backlog_.empty() ? static_cast<int>(kTick.count()) : 0);
+    bool more = !new_files_.empty() || !backlog_.empty();
+    ::poll(polled.data(), polled.size(), more ? 0 : static_cast<int>(kTick.count()));
   }
 
   // One turn of the loop; true when the daemon is to end.
@@ -208,12 +216,12 @@ class Daemon {
     wait();
     take_signals();
     if (!stopping_since_) take_from_queue();
-    std::size_t running = dispatcher_.count(Phase::kRunning);
-    dispatcher_.tend();
+    if (dispatcher_.tend()) state_.changed = true;
     auto now = Clock::now();
-    if (state_.changed || running != dispatcher_.count(Phase::kRunning) || now >= next_start_) {
+    // What waits is looked at as a whole: at once where something could begin, and now and then.
+    if ((state_.changed && dispatcher_.has_free_slot()) || now >= next_start_) {
       dispatcher_.start_due();
-      next_start_ = now + kTick;
+      next_start_ = Clock::now() + kTick;
       state_.changed = false;
     }
     if (control_) control_->serve();
@@ -235,7 +243,7 @@ class Daemon {
     if (!metrics_) return;
     std::error_code code;
     fs::space_info space = fs::space(dispatcher_.settings().output_dir, code);
-    metrics_->update(dispatcher_.totals(), {.queued = dispatcher_.count(Phase::kQueued),
+    metrics_->update(dispatcher_.totals(), {.queued = dispatcher_.waiting(),
                                             .running = dispatcher_.count(Phase::kRunning),
                                             .paused = dispatcher_.paused(),
                                             .free_bytes = code ? 0 : space.available,
@@ -251,8 +259,9 @@ class Daemon {
   ServiceManager service_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<Metrics> metrics_;
-  std::deque<std::string> backlog_;
-  std::set<std::string> trouble_;  // names whose trouble was told
+  std::deque<std::string> new_files_;  // as they came
+  std::deque<std::string> backlog_;    // as a look at the whole queue found them
+  std::set<std::string> trouble_;      // names whose trouble was told
   std::optional<Clock::time_point> stopping_since_;
   Clock::time_point next_scan_{}, next_start_{}, next_report_{};
   Clock::time_point next_housekeeping_ = Clock::now() + kHousekeeping;

@@ -40,6 +40,7 @@ Dispatcher::Dispatcher(Settings settings, fs::path program, Log& log)
       program_(std::move(program)),
       log_(log),
       journal_(settings_.watch_dir),
+      claim_sync_(journal_),
       statistics_(journal_.statistics_file()) {
   for (const fs::path& directory : {settings_.output_dir, settings_.temp_dir}) {
     try {
@@ -99,8 +100,11 @@ void Dispatcher::recover() {
 void Dispatcher::reconcile(Job& found) {
   switch (found.phase) {
     case Phase::kClaimed:
-      settle_claim(journal_, found);
-      admit(found);
+      // Once nothing of its file is left, it has been durable before.
+      if (identity_of(journal_.taken_file(found.id)) || is_in_queue(journal_, found))
+        bring_in(found, false);
+      else
+        admit(found);
       break;
     case Phase::kQueued:
       if (undone_tried_ != std::chrono::steady_clock::time_point{}) store(found);  // not at the start
@@ -139,15 +143,16 @@ Readiness Dispatcher::take(const std::string& file_name, const Writer& writer) {
     }
   }
   if (submission.readiness != Readiness::kReady) return submission.readiness;
-  for (auto& [id, claimed] : jobs_)
-    if (claimed.phase == Phase::kClaimed && claimed.file_name == file_name && claimed.file == submission.file)
-      return Readiness::kNotYet;  // it is a job already, and its last step is in undone_
+  for (const std::string& id : undone_) {
+    auto claimed = jobs_.find(id);
+    if (claimed != jobs_.end() && claimed->second.phase == Phase::kClaimed &&
+        claimed->second.file_name == file_name && claimed->second.file == submission.file)
+      return Readiness::kNotYet;  // it is a job already, and its last step could not be taken
+  }
   Job fresh = begin_claim(journal_, file_name, submission);
   Job& taken = jobs_.emplace(fresh.id, std::move(fresh)).first->second;
-  std::string second;
   try {
-    second = settle_claim(journal_, taken);
-    admit(taken);
+    bring_in(taken, true);
   } catch (...) {
     undone_.insert(taken.id);
     throw;
@@ -156,18 +161,51 @@ Readiness Dispatcher::take(const std::string& file_name, const Writer& writer) {
       fmt::format("{} was taken: {} disk(s), {} bytes.", file_name, taken.disks.size(), taken.source_bytes),
       fields_of(taken));
   for (const std::string& warning : taken.warnings) log_.warning(warning, fields_of(taken));
-  if (!second.empty())
-    log_.info(fmt::format("{} was written again while it was taken; the new one is {}.", file_name, second));
   return Readiness::kReady;
 }
 
+// The results of an earlier job are gone before the manifest leaves the queue: whoever waits for that and
+// then looks for results finds this job's. After a crash they are left alone where it had left the queue:
+// they may be younger.
+void Dispatcher::bring_in(Job& claimed, bool is_new) {
+  if (is_new || is_in_queue(journal_, claimed)) {
+    if (auto kept = remove_stale_results(settings_.output_dir, claimed))
+      log_.warning(fmt::format("{}.qcow2 was the only name of an image; it is {} now.", claimed.result_name,
+                               kept->string()),
+                   fields_of(claimed));
+  }
+  // Where it was overwritten at once, our copy is all that there is of it.
+  if (!take_out(journal_, claimed) && is_new) make_claim_durable(journal_, claimed.id);
+  claim_sync_.add(claimed.id);
+}
+
 void Dispatcher::admit(Job& claimed) {
-  if (auto kept = remove_stale_results(settings_.output_dir, claimed))
-    log_.warning(fmt::format("{}.qcow2 was the only name of an image; it is {} now.", claimed.result_name,
-                             kept->string()),
-                 fields_of(claimed));
+  std::string second = settle_claim(journal_, claimed);
+  if (!second.empty())
+    log_.info(
+        fmt::format("{} was written again while it was taken; the new one is {}.", claimed.file_name, second),
+        fields_of(claimed));
   claimed.phase = Phase::kQueued;
-  store(claimed);
+  if (!claimed.cancel_requested) return;
+  claimed.error = "The conversion was cancelled.";
+  end(claimed, Phase::kCancelled);
+}
+
+bool Dispatcher::take_durable_claims() {
+  bool any = false;
+  for (const ClaimSync::Outcome& outcome : claim_sync_.take_outcomes()) {
+    auto found = jobs_.find(outcome.job);
+    if (found == jobs_.end() || found->second.phase != Phase::kClaimed) continue;
+    try {
+      if (!outcome.error.empty()) throw Error(ErrorKind::kSystem, "job " + outcome.job, outcome.error);
+      admit(found->second);
+      any = true;
+    } catch (const Error& error) {
+      undone_.insert(outcome.job);
+      log_.error(error.sentence(), fields_of(found->second));
+    }
+  }
+  return any;
 }
 
 void Dispatcher::start_due() {
@@ -268,8 +306,9 @@ void Dispatcher::handle_event(Job& of, Running& running, const contract::Event& 
   }
 }
 
-void Dispatcher::tend() {
+bool Dispatcher::tend() {
   take_notification_outcomes();
+  bool changed = take_durable_claims();
   std::vector<std::string> ended;
   for (auto& [id, running] : running_) {
     Job& of = job(id);
@@ -294,8 +333,9 @@ void Dispatcher::tend() {
       log_.error(error.sentence(), fields_of(job(id)));
     }
   }
+  changed = changed || !ended.empty();
   auto time = std::chrono::steady_clock::now();
-  if (undone_.empty() || time - undone_tried_ < kUndoneAgain) return;
+  if (undone_.empty() || time - undone_tried_ < kUndoneAgain) return changed;
   undone_tried_ = time;
   std::set<std::string> again;
   again.swap(undone_);
@@ -307,6 +347,7 @@ void Dispatcher::tend() {
       log_.debug(error.sentence(), fields_of(job(id)));
     }
   }
+  return true;
 }
 
 void Dispatcher::finish(const std::string& id) {
@@ -479,6 +520,7 @@ void Dispatcher::forget_expired() {
 
 void Dispatcher::add_to(std::vector<pollfd>& polled) const {
   polled.push_back({notifier_.descriptor(), POLLIN, 0});
+  polled.push_back({claim_sync_.descriptor(), POLLIN, 0});
   for (const auto& [id, running] : running_)
     for (int fd : {running.conversion->output(), running.conversion->errors()})
       if (fd >= 0) polled.push_back({fd, POLLIN, 0});
@@ -520,7 +562,7 @@ void Dispatcher::cancel(const std::string& id) {
 
 void Dispatcher::retry(const std::string& id) {
   Job& wanted = job(id);
-  if (wanted.phase == Phase::kQueued) {
+  if (wanted.phase == Phase::kQueued || wanted.phase == Phase::kClaimed) {
     wanted.not_before = 0;
     store(wanted);
     return;
@@ -550,6 +592,7 @@ double Dispatcher::bytes_per_second() const {
 
 nlohmann::json Dispatcher::describe_job(const Job& of) const {
   nlohmann::json object = to_json(of);
+  if (of.phase == Phase::kClaimed) object["phase"] = to_string(Phase::kQueued);
   auto running = running_.find(of.id);
   if (running != running_.end()) {
     const Progress& progress = running->second.conversion->progress();
@@ -562,7 +605,7 @@ nlohmann::json Dispatcher::describe_job(const Job& of) const {
   }
   auto waiting = waiting_.find(of.id);
   if (waiting != waiting_.end()) {
-    constexpr const char* kReasons[] = {"slot", "time", "space", "same machine"};
+    constexpr const char* kReasons[] = {"slot", "time", "space", "same machine", "disk"};
     object["waits_for"] = kReasons[static_cast<int>(waiting->second)];
   }
   return object;
@@ -580,7 +623,7 @@ std::string Dispatcher::status_text() const {
     if (progress.total_bytes != 0) text += fmt::format(" {:.0f}%", progress.percent());
   }
   if (shown > 0) text += shown > 4 ? ", ...)" : ")";
-  text += fmt::format(", {} queued", count(Phase::kQueued));
+  text += fmt::format(", {} queued", waiting());
   if (stopping_)
     text += ", stopping";
   else if (draining_)

@@ -1,15 +1,17 @@
 // Takes jobs from the queue to their end: claims, starts, watches, retries, publishes, forgets.
 //
-//          take            start             finish                publish            settle
-//   queue ─────► kQueued ─────────► kRunning ──────► kPublishing ───────────► kDone ─────────► forgotten
-//                   ▲ stop, crash,      │ failed for good, or cancelled                          after
-//                   └ may pass ◄────────┴──────────────────────────► kFailed, kCancelled ──────► retention
+//          take          is durable         start             finish                publish            settle
+//   queue ─────► kClaimed ─────────► kQueued ─────────► kRunning ──────► kPublishing ───────────► kDone
+//   ─────────► forgotten
+//                                       ▲ stop, crash,      │ failed for good, or cancelled after └ may pass
+//                                       ◄────────┴──────────────────────────► kFailed, kCancelled ──────►
+//                                       retention
 //
 // Each arrow makes its new state durable before anything depends on it, and each can be taken again after a
 // crash: recover() does so for every job that it finds between two states. Driven by the daemon's loop in one
-// thread, which also starts the children; nothing blocks for longer than the journal's fsync. Throws
-// os::Error only where the queue itself cannot be used; what goes wrong with one job is that job's end and is
-// logged.
+// thread, which also starts the children; taking waits for no disk, and nothing blocks for longer than the
+// journal's fsync. Throws os::Error only where the queue itself cannot be used; what goes wrong with one job
+// is that job's end and is logged.
 #pragma once
 
 #include <poll.h>
@@ -22,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "runner/daemon/claim_sync.h"
 #include "runner/daemon/conversion.h"
 #include "runner/daemon/journal.h"
 #include "runner/daemon/log.h"
@@ -50,8 +53,9 @@ class Dispatcher {
   Readiness take(const std::string& file_name, const Writer& writer);
   // Starts what is due.
   void start_due();
-  // Takes the children's output, ends what is overdue, finishes what has ended.
-  void tend();
+  // Takes the children's output, ends what is overdue, finishes what has ended. True where a job may be
+  // started since.
+  bool tend();
   // Removes what has been kept long enough.
   void forget_expired();
   void add_to(std::vector<pollfd>& polled) const;
@@ -64,6 +68,9 @@ class Dispatcher {
   void drain() { draining_ = true; }
   bool draining() const { return draining_; }
   bool idle() const { return running_.empty(); }
+  bool has_free_slot() const {
+    return settings_.max_concurrent == 0 || running_.size() < settings_.max_concurrent;
+  }
 
   bool paused() const { return journal_.paused(); }
   void set_paused(bool paused);
@@ -74,6 +81,7 @@ class Dispatcher {
   const Totals& totals() const { return statistics_.totals(); }
   std::size_t count(Phase phase) const;
   unsigned refused_files() const { return journal_.refused(); }
+  std::size_t waiting() const { return count(Phase::kQueued) + count(Phase::kClaimed); }
   // One job, with its progress while it runs and what it waits for while it is queued.
   nlohmann::json describe_job(const Job& job) const;
   // Of all that runs.
@@ -91,7 +99,9 @@ class Dispatcher {
   // Takes the step that a crash, or a journal that could not be written, left undone.
   void reconcile(Job& job);
   void store(const Job& job) { journal_.store(job); }
+  void bring_in(Job& job, bool is_new);
   void admit(Job& job);
+  bool take_durable_claims();
   std::filesystem::path scratch_of(const Job& job) const;
   void remove_scratch(const Job& job) const;
   void start(Job& job);
@@ -110,6 +120,7 @@ class Dispatcher {
   std::filesystem::path program_;
   Log& log_;
   Journal journal_;
+  ClaimSync claim_sync_;
   Statistics statistics_;
   Notifier notifier_;
   Jobs jobs_;

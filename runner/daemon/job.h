@@ -1,13 +1,16 @@
 // A job as the journal keeps it: one small JSON file, job.json, in a directory of the job's own.
 //
-//   kClaimed    its manifest is safe in the job's directory; the queue's file may still be there
+//   kClaimed    its manifest is in the job's directory and on its way to the disk; the queue's file may still
+//   be there.
+//               In the journal this stands for kQueued too, until something else is to be told: a job that
+//               may be started is known by this that nothing of the queue's file is left
 //   kQueued     waits for a slot, for its time (back-off) or for space
 //   kRunning    an attempt was begun. After a crash: the attempt's report says whether it had succeeded
 //   kPublishing the conversion succeeded and its result is recorded; hyperexport's names are being made
 //   kDone, kFailed, kCancelled    ended; what is left to do (counting, notifying) has flags of its own
 //
-// Every change of phase is one write_text_atomically, made before anything that depends on it. Values; not
-// thread-safe. Source: docs/daemon.md, "The journal".
+// Every other change of phase is one write_text_atomically, made before anything that depends on it. Values;
+// not thread-safe. Source: docs/daemon.md, "The journal".
 #pragma once
 
 #include <cstdint>

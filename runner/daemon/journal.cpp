@@ -27,6 +27,10 @@ std::int64_t microseconds_now() {
       .count();
 }
 
+std::string text_of(const Job& job) {
+  return to_json(job).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 FileIdentity identity_from(const struct stat& status) {
   return {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
           static_cast<std::uint64_t>(status.st_size),
@@ -71,13 +75,14 @@ std::map<std::string, Job> Journal::load(std::vector<std::string>& problems) {
   std::error_code code;
   fs::directory_iterator entries(root_ / "jobs", code);
   if (code) throw os::system_error(code.value(), "read", (root_ / "jobs").string());
-  std::vector<fs::path> unclaimed;
+  std::vector<std::string> unclaimed;
   for (const auto& entry : entries) {
     std::string id = entry.path().filename().string();
     if (!is_job_id(id)) continue;
-    fs::path state = entry.path() / "job.json";
-    if (!identity_of(state)) {
-      unclaimed.push_back(entry.path());
+    fs::path state = state_file(id);
+    auto state_file = identity_of(state);
+    if (!state_file || state_file->size == 0) {
+      unclaimed.push_back(id);
       continue;
     }
     try {
@@ -85,14 +90,42 @@ std::map<std::string, Job> Journal::load(std::vector<std::string>& problems) {
       if (job.id != id)
         throw Error(ErrorKind::kInvalid, state.string(), "belongs to another job",
                     "Move the job's directory away.");
-      jobs.emplace(id, std::move(job));
+      if (was_undone(id, job))
+        unclaimed.push_back(id);
+      else
+        jobs.emplace(id, std::move(job));
+    } catch (const Error& error) {
+      if (identity_of(taken_file(id)))
+        unclaimed.push_back(id);
+      else
+        problems.push_back(error.sentence());
+    }
+  }
+  // What was taken out of the queue is removed only after its job is durable, so nothing is lost with these.
+  for (const std::string& id : unclaimed) {
+    try {
+      undo(id);
     } catch (const Error& error) {
       problems.push_back(error.sentence());
     }
   }
-  // The queue's file is moved only after job.json is durable, so nothing is lost with these.
-  for (const fs::path& path : unclaimed) fs::remove_all(path, code);
   return jobs;
+}
+
+bool Journal::was_undone(const std::string& id, const Job& job) const {
+  if (job.phase != Phase::kClaimed) return false;
+  auto copy = identity_of(submitted_manifest(id));
+  if (copy && copy->size == job.file.size) return false;
+  auto queued = identity_of(watch_dir_ / job.file_name);
+  return identity_of(taken_file(id)) || (queued && *queued == job.file);
+}
+
+void Journal::undo(const std::string& id) {
+  if (identity_of(taken_file(id)))
+    os::rename_no_replace(taken_file(id), watch_dir_ / ("artifact-manifest-" + id + ".json"));
+  std::error_code code;
+  fs::remove_all(directory(id), code);
+  if (code) throw os::system_error(code.value(), "remove", directory(id).string());
 }
 
 std::string Journal::make_directory() {
@@ -103,15 +136,22 @@ std::string Journal::make_directory() {
   }
 }
 
-void Journal::store(const Job& job) {
-  os::write_text_atomically(directory(job.id) / "job.json",
-                            to_json(job).dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+void Journal::store(const Job& job) { os::write_text_atomically(state_file(job.id), text_of(job)); }
+
+void Journal::place(const Job& job) {
+  fs::path fresh = directory(job.id) / ".job.json.new";
+  std::string text = text_of(job);
+  os::File file = os::File::open(fresh, os::File::Mode::kCreate);
+  file.write_at(0, std::as_bytes(std::span(text.data(), text.size())));
+  file.close();
+  if (::rename(fresh.c_str(), state_file(job.id).c_str()) != 0)
+    throw os::system_error(errno, "rename", fresh.string());
 }
 
 void Journal::remove(const std::string& id) {
   // The state goes last but one: a crash in between leaves either a whole job or an unclaimed directory.
   std::error_code code;
-  fs::remove(directory(id) / "job.json", code);
+  fs::remove(state_file(id), code);
   fs::remove_all(directory(id), code);
   if (code) throw os::system_error(code.value(), "remove", directory(id).string());
 }

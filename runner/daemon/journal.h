@@ -6,11 +6,11 @@
 //   .hyper2kvm/refused/            files that are no manifest, each with a .reason beside it
 //   .hyper2kvm/jobs/ID/manifest    as it was submitted, byte for byte
 //   .hyper2kvm/jobs/ID/job.json    its state; a directory without one is a claim that never happened
-//   .hyper2kvm/jobs/ID/submitted   the queue's file on its way out, for an instant
+//   .hyper2kvm/jobs/ID/submitted   the queue's file on its way out, until the two above are durable
 //   .hyper2kvm/jobs/ID/manifest.json   what the engine is given
 //
-// Nothing that matters is only in memory: load() after a kill at any instruction gives every job that was
-// ever claimed, once. Not thread-safe. Throws os::Error.
+// Nothing that matters is only in memory: load() after a kill at any instruction, or a power cut, gives every
+// job that was ever claimed, once, or its file is in the queue. Not thread-safe. Throws os::Error.
 #pragma once
 
 #include <cstdint>
@@ -34,18 +34,23 @@ class Journal {
   const std::filesystem::path& watch_dir() const { return watch_dir_; }
   std::filesystem::path directory(const std::string& id) const { return root_ / "jobs" / id; }
   std::filesystem::path submitted_manifest(const std::string& id) const { return directory(id) / "manifest"; }
+  std::filesystem::path state_file(const std::string& id) const { return directory(id) / "job.json"; }
+  std::filesystem::path taken_file(const std::string& id) const { return directory(id) / "submitted"; }
   std::filesystem::path engine_manifest(const std::string& id) const {
     return directory(id) / "manifest.json";
   }
   std::filesystem::path statistics_file() const { return root_ / "statistics.json"; }
 
-  // All jobs by id. Directories of claims that never happened are removed; a job whose state cannot be read
-  // is left where it is and named in problems.
+  // All jobs by id. Directories of claims that never happened, or never reached the disk, are removed, and
+  // their files put back into the queue; a job whose state cannot be read otherwise is left where it is and
+  // named in problems.
   std::map<std::string, Job> load(std::vector<std::string>& problems);
   // A new directory and a new id in it; nothing is claimed yet.
   std::string make_directory();
   // Makes the job's state durable.
   void store(const Job& job);
+  // Writes the state of a new job in one step, without waiting for the disk.
+  void place(const Job& job);
   // Removes a job and all that is in its directory.
   void remove(const std::string& id);
 
@@ -59,6 +64,10 @@ class Journal {
   void set_paused(bool paused);
 
  private:
+  // A claim that a power cut undid: its job's directory goes, and the file that was taken goes back.
+  bool was_undone(const std::string& id, const Job& job) const;
+  void undo(const std::string& id);
+
   std::filesystem::path watch_dir_;
   std::filesystem::path root_;
   os::UniqueFd lock_;

@@ -24,10 +24,12 @@ Choice choose(const Jobs& jobs, const Settings& settings, std::int64_t now, cons
     taken.insert(job.result_name);
   }
   for (const auto& [id, job] : jobs) {
-    if (job.phase != Phase::kQueued) continue;
+    if (job.phase != Phase::kQueued && job.phase != Phase::kClaimed) continue;
     bool name_is_free = taken.insert(job.result_name).second;
     std::uint64_t needed = estimated_output_bytes(job);
-    if (!name_is_free) {
+    if (job.phase == Phase::kClaimed) {
+      choice.waiting[id] = Waiting::kForDisk;
+    } else if (!name_is_free) {
       choice.waiting[id] = Waiting::kForSameMachine;
     } else if (space.total != 0 && needed > space.total) {
       choice.never_fit.push_back(id);

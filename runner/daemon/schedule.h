@@ -22,7 +22,8 @@ struct Space {
   std::uint64_t total = 0;
 };
 
-enum class Waiting { kForSlot, kForTime, kForSpace, kForSameMachine };
+// kForDisk: its claim is not durable yet.
+enum class Waiting { kForSlot, kForTime, kForSpace, kForSameMachine, kForDisk };
 
 struct Choice {
   std::vector<std::string> start;          // in order of submission

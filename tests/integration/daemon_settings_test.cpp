@@ -338,6 +338,16 @@ TEST_F(DaemonSettings, WebhookUrlIsToldOfEveryJobAndAgainWhereItWasNotHeard) {
   EXPECT_THAT(ask("status").dump(), Not(HasSubstr("SECRET")));
 }
 
+TEST_F(DaemonSettings, AWebhookThatIsNeverHeardIsGivenUp) {
+  Hooks hooks(directory_.path(), "503", false);
+  configure("WEBHOOK_URL=" + hooks.address() + "/\n");
+  start_and_wait();
+  convert("web");
+  ASSERT_TRUE(eventually([&] { return ask("list")["jobs"][0]["hooked"] == true; })) << log();
+  EXPECT_THAT(hooks.calls(), SizeIs(5));
+  EXPECT_THAT(log(), HasSubstr("WEBHOOK_URL: answered with status 503"));
+}
+
 TEST_F(DaemonSettings, AWebhookThatRefusesIsNotAskedAgainAndLeadsNowhereElse) {
   Hooks hooks(directory_.path(), "302,404", false);
   configure("WEBHOOK_URL=" + hooks.address() + "/\n");
@@ -410,6 +420,25 @@ TEST_F(DaemonSettings, RetryLimitIsHowOftenWhatMayPassIsTried) {
   EXPECT_THAT(error_of("unlucky"), HasSubstr("was killed by signal 9"));
   EXPECT_THAT(log(), HasSubstr("Attempt 1 of 2 failed; the next begins in 1 s."));
   EXPECT_EQ(ask("list")["jobs"][0]["attempts"], 2);
+}
+
+TEST_F(DaemonSettings, AttemptsAreCountedOverACrashOfTheDaemon) {
+  configure("RETRY_LIMIT=2\nRETRY_DELAY=1\n");
+  start_and_wait();
+  submit(slow_manifest("unlucky"));
+  auto kill_one = [&] {
+    ASSERT_TRUE(eventually([&] { return !conversions().empty(); })) << log();
+    for (pid_t child : conversions()) ::kill(child, SIGKILL);
+  };
+  kill_one();
+  ASSERT_TRUE(eventually([&] { return log().find("Attempt 1 of 2 failed") != std::string::npos; })) << log();
+  daemon_->kill();
+  start_and_wait();
+  kill_one();
+  ASSERT_TRUE(eventually([&] { return failed("unlucky"); })) << log();
+  ASSERT_TRUE(eventually([&] { return ask("list")["jobs"][0]["phase"] == "failed"; }));
+  EXPECT_EQ(ask("list")["jobs"][0]["attempts"], 2);
+  EXPECT_EQ(ask("list")["jobs"][0]["failures"], 2);
 }
 
 TEST_F(DaemonSettings, ABadManifestIsNotTriedAgain) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -82,6 +84,58 @@ TEST_F(DaemonTest, APausedQueueStartsNothingUntilItGoesOn) {
   EXPECT_EQ(ask({{"command", "status"}})["running"], 0);
   ask({{"command", "resume"}});
   EXPECT_TRUE(eventually([&] { return succeeded("web"); }));
+}
+
+// A file system of its own for the results, that can be filled.
+class DaemonSpace : public DaemonHost {
+ protected:
+  void SetUp() override {
+    if (::getuid() != 0) GTEST_SKIP() << "only root can mount a small file system";
+    fs::create_directory(path("small"));
+    if (::mount("results", path("small").c_str(), "tmpfs", 0, "size=160m") != 0)
+      GTEST_SKIP() << "tmpfs cannot be mounted here";
+    mounted_ = true;
+    configure("OUTPUT_DIR=" + path("small").string() + "\n");
+  }
+  void TearDown() override {
+    if (daemon_) daemon_->kill();
+    daemon_.reset();
+    if (mounted_) ::umount2(path("small").c_str(), MNT_DETACH);
+  }
+
+ private:
+  bool mounted_ = false;
+};
+
+TEST_F(DaemonSpace, AJobWaitsUntilThereIsSpaceForItsResult) {
+  std::ofstream(path("small") / "filler") << std::string(120u << 20, 'x');
+  start_and_wait();
+  submit_and_wait(slow_manifest("web"));
+  ASSERT_TRUE(eventually([&] { return ask("list")["jobs"][0].value("waits_for", "") == "space"; })) << log();
+  ASSERT_TRUE(eventually([&] { return log().find("waits until") != std::string::npos; })) << log();
+  EXPECT_THAT(log(), ::testing::HasSubstr(path("small").string() + " has "));
+  EXPECT_EQ(ask("list")["jobs"][0]["attempts"], 0);
+  fs::remove(path("small") / "filler");
+  ASSERT_TRUE(eventually([&] { return fs::exists(path("small") / "web.qcow2"); })) << log();
+  EXPECT_FALSE(fs::exists(path("small") / "web.error"));
+  must_run({"qemu-img", "compare", (path("small") / "web.qcow2").string(), path("large.raw").string()});
+}
+
+TEST_F(DaemonSpace, AJobThatCouldNeverFitFailsAtOnceAndHoldsUpNoOther) {
+  fs::resize_file(path("disk.raw"), 512u << 20);
+  json large = manifest("large");
+  fs::copy_file(path("disk.raw"), path("other.raw"));
+  fs::resize_file(path("disk.raw"), 2u << 20);
+  large["disks"][0]["local_path"] = path("other.raw").string();
+  large["disks"][0]["bytes"] = 512u << 20;
+  start_and_wait();
+  submit_and_wait(large);
+  ASSERT_TRUE(eventually([&] { return fs::exists(path("small") / "large.error"); })) << log();
+  EXPECT_THAT(os::read_text(path("small") / "large.error", 4096),
+              ::testing::HasSubstr("Set OUTPUT_DIR to a larger one."));
+  EXPECT_EQ(ask("list")["jobs"][0]["attempts"], 0);
+  submit_and_wait(manifest("web"));
+  EXPECT_TRUE(eventually([&] { return fs::exists(path("small") / "web.qcow2"); })) << log();
 }
 
 // HYPER2KVM_DAEMON_KILLS: how often; a campaign sets 500.

@@ -2,11 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
 
 #include "manifests.h"
+#include "runner/daemon/claim_sync.h"
 #include "runner/daemon/schedule.h"
 #include "runner/os/error.h"
 
@@ -80,7 +83,111 @@ TEST_F(ClaimTest, AWriterThatOpenedTheFileBeforeItMovedGetsItBack) {
   EXPECT_EQ(text_of(first), manifest_text("first"));
 }
 
-TEST_F(ClaimTest, ACrashBeforeTheStateIsDurableClaimsNothing) {
+TEST_F(ClaimTest, ATakenManifestHasLeftTheQueueAndIsStillThere) {
+  write(manifest_text("web"));
+  Job job = begin_claim(journal, kName, seen());
+  EXPECT_TRUE(is_in_queue(journal, job));
+  EXPECT_TRUE(take_out(journal, job));
+  EXPECT_THAT(queued_files(), ::testing::IsEmpty());
+  EXPECT_EQ(os::read_text(journal.taken_file(job.id), 1 << 20), manifest_text("web"));
+  EXPECT_FALSE(take_out(journal, job)) << "once";
+  write(manifest_text("next"));
+  EXPECT_FALSE(is_in_queue(journal, job));
+  EXPECT_EQ(settle_claim(journal, job), "");
+  EXPECT_FALSE(fs::exists(journal.taken_file(job.id)));
+  EXPECT_EQ(queued_files().size(), 1u);
+}
+
+// What a power cut leaves of files that were written and not yet on the disk: their names.
+TEST_F(ClaimTest, APowerCutBeforeTheCopyIsOnTheDiskPutsTheManifestBack) {
+  for (const char* lost : {"job.json", "manifest"}) {
+    write(manifest_text("web"));
+    Job job = begin_claim(journal, kName, seen());
+    take_out(journal, job);
+    fs::resize_file(journal.directory(job.id) / lost, 0);
+    EXPECT_THAT(loaded(), ::testing::IsEmpty()) << lost;
+    EXPECT_FALSE(fs::exists(journal.directory(job.id)));
+    ASSERT_EQ(queued_files().size(), 1u) << lost;
+    EXPECT_EQ(os::read_text(queue() / queued_files()[0], 1 << 20), manifest_text("web"));
+    fs::remove(queue() / queued_files()[0]);
+  }
+}
+
+TEST_F(ClaimTest, APowerCutBeforeItWasTakenOutLeavesTheManifestInTheQueueAndNoJob) {
+  for (const char* lost : {"job.json", "manifest"}) {
+    write(manifest_text("web"));
+    Job job = begin_claim(journal, kName, seen());
+    fs::resize_file(journal.directory(job.id) / lost, 0);
+    EXPECT_THAT(loaded(), ::testing::IsEmpty()) << lost;
+    EXPECT_FALSE(fs::exists(journal.directory(job.id)));
+    EXPECT_THAT(queued_files(), ::testing::ElementsAre(kName));
+  }
+}
+
+TEST_F(ClaimTest, AJobThatIsDurableIsNotUndoneByAManifestThatComesLater) {
+  write(manifest_text("web"));
+  Job job = begin_claim(journal, kName, seen());
+  make_claim_durable(journal, job.id);
+  settle_claim(journal, job);
+  write(manifest_text("next"));
+  EXPECT_EQ(loaded().size(), 1u);
+  EXPECT_EQ(queued_files().size(), 1u);
+}
+
+TEST_F(ClaimTest, ClaimsAreMadeDurableInTheOrderTheyCame) {
+  std::vector<std::string> wanted, durable;
+  {
+    ClaimSync sync(journal);
+    for (int i = 0; i < 100; ++i) {
+      write(manifest_text("vm" + std::to_string(i)));
+      Job job = begin_claim(journal, kName, seen());
+      take_out(journal, job);
+      wanted.push_back(job.id);
+      sync.add(job.id);
+    }
+    while (durable.size() < wanted.size()) {
+      pollfd polled{sync.descriptor(), POLLIN, 0};
+      ASSERT_EQ(::poll(&polled, 1, 60000), 1);
+      for (const ClaimSync::Outcome& outcome : sync.take_outcomes()) {
+        EXPECT_EQ(outcome.error, "");
+        durable.push_back(outcome.job);
+      }
+    }
+  }
+  EXPECT_EQ(durable, wanted);
+}
+
+TEST_F(ClaimTest, AClaimThatCannotBeMadeDurableIsToldAndHoldsUpNoOther) {
+  struct NoSync : os::FaultHook {
+    int before(Operation operation, const fs::path& path, std::uint64_t, std::size_t) override {
+      return operation == Operation::kSync && path.string().find(bad) != std::string::npos ? EIO : 0;
+    }
+    std::string bad;
+  } hook;
+  std::vector<std::string> jobs;
+  for (const char* name : {"bad", "good"}) {
+    write(manifest_text(name));
+    jobs.push_back(begin_claim(journal, kName, seen()).id);
+  }
+  hook.bad = jobs[0];
+  os::set_fault_hook(&hook);
+  std::vector<ClaimSync::Outcome> outcomes;
+  {
+    ClaimSync sync(journal);
+    for (const std::string& job : jobs) sync.add(job);
+    while (outcomes.size() < 2) {
+      pollfd polled{sync.descriptor(), POLLIN, 0};
+      ASSERT_EQ(::poll(&polled, 1, 60000), 1);
+      for (const ClaimSync::Outcome& outcome : sync.take_outcomes()) outcomes.push_back(outcome);
+    }
+  }
+  os::set_fault_hook(nullptr);
+  EXPECT_THAT(outcomes[0].error, ::testing::HasSubstr("Input/output error"));
+  EXPECT_EQ(outcomes[1].job, jobs[1]);
+  EXPECT_EQ(outcomes[1].error, "");
+}
+
+TEST_F(ClaimTest, ACrashBeforeTheStateIsThereClaimsNothing) {
   write(manifest_text("web"));
   std::string id = journal.make_directory();
   os::write_text_atomically(journal.submitted_manifest(id), manifest_text("web"));
@@ -89,7 +196,7 @@ TEST_F(ClaimTest, ACrashBeforeTheStateIsDurableClaimsNothing) {
   EXPECT_EQ(queued_files().size(), 1u);
 }
 
-TEST_F(ClaimTest, ACrashAfterTheStateIsDurableMakesOneJobNotTwo) {
+TEST_F(ClaimTest, ACrashAfterTheStateIsThereMakesOneJobNotTwo) {
   write(manifest_text("web"));
   begin_claim(journal, kName, seen());
   Jobs jobs = loaded();

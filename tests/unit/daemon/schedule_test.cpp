@@ -34,6 +34,16 @@ TEST_F(ScheduleTest, NoMoreThanMaxConcurrentRun) {
   EXPECT_EQ(choice().waiting.at("c"), Waiting::kForSlot);
 }
 
+TEST_F(ScheduleTest, WhatIsNotYetOnTheDiskIsNotStartedAndKeepsItsPlace) {
+  add("a", Phase::kClaimed, "web");
+  add("b", Phase::kQueued, "web");
+  add("c");
+  Choice made = choice();
+  EXPECT_THAT(made.start, ElementsAre("c"));
+  EXPECT_EQ(made.waiting.at("a"), Waiting::kForDisk);
+  EXPECT_EQ(made.waiting.at("b"), Waiting::kForSameMachine);
+}
+
 TEST_F(ScheduleTest, ZeroMeansUnlimited) {
   settings.max_concurrent = 0;
   for (char c = 'a'; c < 'k'; ++c) add(std::string(1, c));
