@@ -12,11 +12,13 @@ die() {
   exit 1
 }
 
-# run COMMAND [STATUS]: in a shell, as a person types it. STATUS: what it must end with; 0 where nothing is said.
+# run COMMAND [STATUS]: in a shell, as a person types it. STATUS: what it must end with; 0 where nothing is said. What $answers
+# names is read by it as if it were typed: a file, because programs look whether theirs is a pipe.
+answers=/dev/null
 run() {
   printf '$ %s\n' "$1"
   status=0
-  output=$(eval "$1" 2>&1 </dev/null) || status=$?
+  output=$(eval "$1" 2>&1 <"$answers") || status=$?
   [ -z "$output" ] || printf '%s\n' "$output" | head -n 60
   [ "$status" = "${2:-0}" ] || die "\"$1\" ended with status $status and not with ${2:-0}"
 }
@@ -38,6 +40,15 @@ eventually() {
     [ "$SECONDS" -lt "$end" ] || die "never came true: $1"
     sleep 0.2
   done
+}
+
+# Where the control groups of old are mounted in an unusual way, systemd counts no service's processor time.
+shows_processor_time() {
+  if [ "$(systemctl show -P CPUUsageNSec systemd-journald.service)" != "[not set]" ]; then
+    shows '^ +CPU: ([0-9.]+(h|min|s|ms|us) ?)+$'
+  else
+    echo "systemd counts no processor time here: no CPU: line to look at"
+  fi
 }
 
 # In a chroot no user namespace can be made, so PrivateUsers= is left out there; all else stays as the units have it.

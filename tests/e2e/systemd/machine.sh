@@ -75,7 +75,7 @@ ExecStart=/bin/bash -c '"\$\$@" >/result/output 2>&1; echo \$\$? >/result/status
 ExecStopPost=/bin/systemctl --no-block exit 0
 UNIT
   # shellcheck disable=SC2016 # the inner shell's variables
-  timeout "${LIMIT:-600}" systemd-nspawn -q -D "$machine" --register=no --keep-unit --private-network --console=pipe /bin/sh -c '
+  timeout "${LIMIT:-1200}" systemd-nspawn -q -D "$machine" --register=no --keep-unit --private-network --console=pipe /bin/sh -c '
     for group in /sys/fs/cgroup/*; do [ -L $group ] || mount -o remount,rw,bind $group; done
     exec /lib/systemd/systemd --system --unit=under-test.target --show-status=0' </dev/null >"$place/console" 2>&1 || true
   [ -s "$machine/result/status" ]
