@@ -25,13 +25,11 @@ Spec read_spec(const Json& object) {
   if (const Json* disks = find_at(object, {"spec", "source", "disks"}); disks != nullptr && disks->is_array())
     for (const Json& disk : *disks)
       if (disk.is_string()) spec.disks.push_back(disk.get<std::string>());
-  spec.vm_name = text_at(object, {"spec", "vm", "name"});
-  if (find_at(object, {"spec", "pipeline", "fix", "enabled"}) != nullptr)
-    spec.fix = flag_at(object, {"spec", "pipeline", "fix", "enabled"}, true);
-  spec.compress = flag_at(object, {"spec", "pipeline", "convert", "compress"});
-  if (find_at(object, {"spec", "pipeline", "convert", "compress_level"}) != nullptr)
-    spec.compress_level =
-        static_cast<int>(integer_at(object, {"spec", "pipeline", "convert", "compress_level"}));
+  spec.vm = member(object, {"spec", "vm"});
+  spec.pipeline = member(object, {"spec", "pipeline"});
+  // A level is a wish for compression, unless it is said that there shall be none.
+  spec.compress = flag_at(object, {"spec", "pipeline", "convert", "compress"},
+                          find_at(object, {"spec", "pipeline", "convert", "compress_level"}) != nullptr);
   spec.format = text_at(object, {"spec", "output", "format"});
   spec.output_claim = text_at(object, {"spec", "output", "persistentVolumeClaim", "claimName"});
   spec.output_path = text_at(object, {"spec", "output", "path"});
@@ -137,7 +135,7 @@ std::string problem_of(const Spec& spec) {
       return problem;
   if (!spec.timeout.empty() && !parse_timeout(spec.timeout))
     return "spec.timeout is \"" + spec.timeout + "\", which is no time. Write it like 90m, 2h or 1h30m.";
-  if ((spec.compress || spec.compress_level) && !spec.format.empty() && spec.format != "qcow2")
+  if (spec.compress && !spec.format.empty() && spec.format != "qcow2")
     return "spec.pipeline.convert asks for compression, which only the format qcow2 has. Set "
            "spec.output.format to qcow2, or leave the compression out.";
   return "";

@@ -21,10 +21,9 @@ struct Spec {
   std::string source_claim;
   std::string path;                // in the source claim; empty where disks are named
   std::vector<std::string> disks;  // in the source claim
-  std::string vm_name;
-  std::optional<bool> fix;  // pipeline.fix.enabled
+  Json vm;                         // an object, or null: what is said over the input's own
+  Json pipeline;                   // the same
   bool compress = false;
-  std::optional<int> compress_level;
   std::string format;             // empty: as the input says
   std::string output_claim;       // an existing one; empty where one is made
   std::optional<Json> template_;  // output.volumeClaimTemplate

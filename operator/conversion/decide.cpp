@@ -345,12 +345,24 @@ class Deciding {
 
   // --- the end ---
   void succeed(const contract::TerminationResult& result) {
-    std::string root = "/output/";
+    if (result.total_disks == 0)
+      return end_attempt(
+          {"NothingConverted", "",
+           "The runner made no disk, because the input asks for none: options.dry_run is set in the "
+           "manifest.",
+           false});
+    std::string root = std::string(kOutputFolder) + "/";
     status_.artifacts.clear();
     for (const contract::TerminationResult::Disk& disk : result.disks) {
       std::string path = disk.path.rfind(root, 0) == 0 ? disk.path.substr(root.size()) : disk.path;
       status_.artifacts.push_back({disk.disk_id, it_.output_claim_name(), path, disk.format,
                                    static_cast<std::int64_t>(disk.size_bytes)});
+    }
+    status_.guest.reset();
+    if (result.machine && !result.machine->os_type.empty()) {
+      const contract::MachineFacts& found = *result.machine;
+      status_.guest = Guest{found.os_type,     found.distribution, found.version,
+                            found.pretty_name, found.hostname,     found.architecture};
     }
     status_.job_name.clear();
     status_.job_uid.clear();

@@ -8,7 +8,6 @@ namespace hyper2kvm::conversion {
 namespace {
 
 constexpr const char* kSourceFolder = "/source";
-constexpr const char* kOutputFolder = "/output";
 constexpr const char* kTerminationPath = "/dev/termination-log";
 constexpr std::int64_t kUser = 10001;
 // A conversion that is told to stop removes what it has half made.
@@ -27,6 +26,22 @@ Json metadata(const Conversion& conversion, const std::string& name) {
 Json default_resources() {
   return {{"requests", {{"cpu", "500m"}, {"memory", "512Mi"}}},
           {"limits", {{"cpu", "4"}, {"memory", "4Gi"}}}};
+}
+
+// What the object says over the input's own words. A conversion converts, whatever stages a manifest has on.
+Json overrides_of(const Spec& spec) {
+  Json pipeline = spec.pipeline.is_object() ? spec.pipeline : Json::object();
+  pipeline["convert"]["enabled"] = true;
+  if (spec.compress) pipeline["convert"]["compress"] = true;
+  // A guest that is not to be repaired is not to be opened either, unless that is asked for.
+  bool fixes = kube::flag_at(pipeline, {"fix", "enabled"}, true);
+  if (!fixes && kube::find_at(pipeline, {"inspect", "enabled"}) == nullptr)
+    pipeline["inspect"]["enabled"] = false;
+  Json overrides = {{"pipeline", pipeline}};
+  Json vm = spec.vm.is_object() ? spec.vm : Json::object();
+  vm.erase("name");  // an option of its own
+  if (!vm.empty()) overrides["vm"] = vm;
+  return overrides;
 }
 
 Json make_container(const Conversion& conversion, const RunnerDefaults& defaults) {
@@ -82,10 +97,8 @@ std::vector<std::string> runner_command(const Conversion& conversion) {
   for (const std::string& disk : spec.disks) command.push_back(in_source(disk));
   command.push_back("--output=" + std::string(kOutputFolder) + "/" + conversion.output_directory());
   if (!spec.format.empty()) command.push_back("--output-format=" + spec.format);
-  if (!spec.vm_name.empty()) command.push_back("--name=" + spec.vm_name);
-  if (spec.fix && !*spec.fix) command.push_back("--no-fix");
-  if (spec.compress) command.push_back("--compress");
-  if (spec.compress_level) command.push_back("--compress-level=" + std::to_string(*spec.compress_level));
+  if (std::string name = kube::text_at(spec.vm, {"name"}); !name.empty()) command.push_back("--name=" + name);
+  command.push_back("--override=" + overrides_of(spec).dump());
   if (!spec.rate_limit.empty()) command.push_back("--rate-limit=" + spec.rate_limit);
   command.push_back("--log-format=json");
   command.push_back("--termination-message=" + std::string(kTerminationPath));

@@ -17,6 +17,9 @@ struct RunnerDefaults {
 // twice; a conversion that was deleted and made again has another UID and so other names.
 std::string job_name(const Conversion& conversion, std::int64_t attempt);
 
+// Where the runner has the output claim.
+inline constexpr const char* kOutputFolder = "/output";
+
 // What the runner is started with: the program and its arguments.
 std::vector<std::string> runner_command(const Conversion& conversion);
 

@@ -47,6 +47,20 @@ Json to_json(const Progress& progress) {
   return object;
 }
 
+std::optional<Guest> read_guest(const Json& object) {
+  const Json* found = find_at(object, {"status", "guest"});
+  if (found == nullptr || !found->is_object()) return std::nullopt;
+  return Guest{text_at(*found, {"osType"}),   text_at(*found, {"distribution"}),
+               text_at(*found, {"version"}),  text_at(*found, {"name"}),
+               text_at(*found, {"hostname"}), text_at(*found, {"architecture"})};
+}
+
+Json to_json(const Guest& guest) {
+  return {{"osType", text_or_null(guest.os_type)},    {"distribution", text_or_null(guest.distribution)},
+          {"version", text_or_null(guest.version)},   {"name", text_or_null(guest.name)},
+          {"hostname", text_or_null(guest.hostname)}, {"architecture", text_or_null(guest.architecture)}};
+}
+
 }  // namespace
 
 std::string_view to_string(Phase phase) {
@@ -99,6 +113,7 @@ Status read_status(const Json& object) {
       status.artifacts.push_back({text_at(item, {"diskId"}), text_at(item, {"claimName"}),
                                   text_at(item, {"path"}), text_at(item, {"format"}),
                                   integer_at(item, {"sizeBytes"})});
+  status.guest = read_guest(object);
   status.conditions = kube::conditions_of(object);
   return status;
 }
@@ -126,6 +141,7 @@ Json to_json(const Status& status) {
           {"failedStage", text_or_null(status.failed_stage)},
           {"progress", status.progress ? to_json(*status.progress) : Json()},
           {"artifacts", artifacts},
+          {"guest", status.guest ? to_json(*status.guest) : Json()},
           {"conditions", kube::to_json(status.conditions)}};
 }
 

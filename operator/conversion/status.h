@@ -40,6 +40,13 @@ struct Artifact {
   bool operator==(const Artifact&) const = default;
 };
 
+// What was found in the guest.
+struct Guest {
+  std::string os_type, distribution, version, name, hostname, architecture;
+
+  bool operator==(const Guest&) const = default;
+};
+
 struct Status {
   std::int64_t observed_generation = 0;
   Phase phase = Phase::kNone;
@@ -54,6 +61,7 @@ struct Status {
   std::string failed_stage;
   std::optional<Progress> progress;
   std::vector<Artifact> artifacts;
+  std::optional<Guest> guest;
   std::vector<kube::Condition> conditions;
 
   bool is_finished() const { return phase == Phase::kSucceeded || phase == Phase::kFailed; }

@@ -65,6 +65,11 @@ void written(ElectionState& state, const LeaseRecord& record, Time begun) {
   state.renewed_at = begun;
 }
 
+Duration until_expiry(const ElectionState& state, Time now) {
+  if (!state.seen) return {};
+  return std::max<Duration>(state.seen_at + state.seen->duration - now, Duration::zero());
+}
+
 bool has_lost(const ElectionState& state, Time now) {
   return state.is_leader && now - state.renewed_at > state.times.renew_deadline;
 }

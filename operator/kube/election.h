@@ -65,6 +65,8 @@ ElectionAction decide(ElectionState& state, const std::optional<LeaseRecord>& le
 LeaseRecord next_record(const ElectionState& state, ElectionAction action, Calendar calendar);
 // The record was written; `begun` is from before the request, so that a slow answer counts against us.
 void written(ElectionState& state, const LeaseRecord& record, Time begun);
+// After kWait: how long until the lease that was seen has run out, and may be taken.
+Duration until_expiry(const ElectionState& state, Time now);
 // Must this leader stop? It could not renew in time.
 bool has_lost(const ElectionState& state, Time now);
 // What a leader that ends in good order leaves behind: the next one need not wait.

@@ -88,9 +88,11 @@ bool LeaderElector::acquire(const std::stop_token& stop) {
       return true;
     }
     Duration wait = options_.times.retry;
-    clock_.sleep(
-        wait + Duration(static_cast<Duration::rep>(static_cast<double>(wait.count()) * 0.2 * random_())),
-        stop);
+    wait += Duration(static_cast<Duration::rep>(static_cast<double>(wait.count()) * 0.2 * random_()));
+    // Not a moment longer than the lease of one that is gone.
+    if (Duration left = until_expiry(state_, clock_.now()); left > Duration::zero())
+      wait = std::min<Duration>(wait, left + std::chrono::milliseconds(10));
+    clock_.sleep(wait, stop);
   }
   return false;
 }

@@ -9,6 +9,7 @@
 #include "runner/cli/amounts.h"
 #include "runner/cli/edits_text.h"
 #include "runner/cli/termination_file.h"
+#include "runner/contract/manifest_override.h"
 #include "runner/contract/text.h"
 #include "runner/os/error.h"
 
@@ -121,6 +122,9 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
       ->check(CLI::Range(1, 9).description(""));
   app.add_option("--name", arguments.name, "Name of the machine; else the one it had")->type_name("NAME");
   app.add_flag("--no-fix", arguments.no_fix, "Only convert: the guest is neither opened nor changed");
+  app.add_option("--override", arguments.overrides,
+                 "What goes over the input's own vm and pipeline: JSON, in the manifest's words")
+      ->type_name("JSON");
   app.add_flag("--dry-run", arguments.dry_run, "Change nothing anywhere, show what would be done");
   app.add_flag("--no-check-grains", arguments.no_check_grains,
                "Do not check the checksum of each grain of a streamOptimized VMDK");
@@ -166,6 +170,7 @@ void check(const ConvertArguments& arguments) {
 }
 
 void apply(const ConvertArguments& arguments, pipeline::Job& job) {
+  if (!arguments.overrides.empty()) contract::override_manifest(job.parsed, arguments.overrides);
   contract::Manifest& manifest = job.parsed.manifest;
   if (!arguments.output_directory.empty())
     manifest.output.directory = fs::absolute(arguments.output_directory).string();

@@ -22,6 +22,7 @@ struct ConvertArguments {
   std::string name;
   bool dry_run = false;
   bool no_fix = false;
+  std::string overrides;  // JSON, contract/manifest_override.h
   std::string rate_limit;
   bool no_check_grains = false;
   std::string report;

@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <mutex>
 #include <thread>
 
 #include "operator/conversion/words.h"
+#include "operator/kube/timestamp.h"
 #include "runner/contract/termination.h"
 #include "runner/os/error.h"
 #include "tests/e2e/kube/world.h"
@@ -319,12 +319,50 @@ TEST_F(Conversions, TheSecondReplicaTakesOverFromOneThatWasKilled) {
   add("before");
   ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
   start_operator(election);
+  auto lease = [&] { return client.get(kube::types::kLeases, key(kOperatorName)); };
+  const std::string first = text_at(lease(), {"spec", "holderIdentity"});
+  ASSERT_NE(first, "");
+  auto killed = kube::Clock::real().calendar();
   one.kill();
   add("after");
+  ASSERT_TRUE(eventually([&] { return text_at(lease(), {"spec", "holderIdentity"}) != first; }));
+  // The lease itself says when it was taken over.
+  auto taken = kube::parse_time(text_at(lease(), {"spec", "acquireTime"}));
+  ASSERT_TRUE(taken);
+  EXPECT_LE(*taken - killed, seconds(20));
   start_node();
   EXPECT_TRUE(becomes("before", Phase::kSucceeded));
   EXPECT_TRUE(becomes("after", Phase::kSucceeded));
   EXPECT_EQ(jobs().size(), 2u);
+  EXPECT_EQ(status_of("before").attempts, 1);
+}
+
+TEST_F(Conversions, ServerAndStoreMayDieAtAnyMoment) {
+  os::Process& one = start_operator({"--max-running=2"});
+  for (int i = 0; i < 8; ++i) add("web" + std::to_string(i));
+  start_node();
+  // Each time a little later in its work.
+  int milliseconds = 100;
+  for (const char* victim : {"apiserver", "etcd", "apiserver", "etcd"}) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    milliseconds += 230;
+    kube::component("kill", victim);
+    kube::component("start", victim);
+    kube::wait_for_server(client);
+  }
+  for (int i = 0; i < 8; ++i) {
+    std::string name = "web" + std::to_string(i);
+    EXPECT_TRUE(eventually([&] {
+      try {
+        return status_of(name).phase == Phase::kSucceeded;
+      } catch (const os::Error&) {
+        return false;  // the store is still coming up
+      }
+    })) << name;
+  }
+  EXPECT_EQ(jobs().size(), 8u) << "each once";
+  EXPECT_LE(most_at_once(), 2u);
+  EXPECT_FALSE(one.wait_for(std::chrono::milliseconds(0))) << "it is still the same process";
 }
 
 }  // namespace

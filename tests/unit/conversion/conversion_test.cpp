@@ -20,10 +20,9 @@ TEST(Conversion, IsReadFromItsObject) {
   EXPECT_TRUE(conversion.has_finalizer);
   EXPECT_EQ(conversion.spec.source_claim, "exports");
   EXPECT_EQ(conversion.spec.path, "web/web.ova");
-  EXPECT_EQ(conversion.spec.vm_name, "web01");
-  EXPECT_EQ(conversion.spec.fix, false);
+  EXPECT_EQ(conversion.spec.vm, Json({{"name", "web01"}}));
+  EXPECT_EQ(conversion.spec.pipeline, object["spec"]["pipeline"]);
   EXPECT_TRUE(conversion.spec.compress);
-  EXPECT_EQ(conversion.spec.compress_level, 4);
   EXPECT_EQ(conversion.spec.ttl, std::chrono::seconds(60));
   EXPECT_EQ(conversion.spec.node_selector, Json({{"disk", "fast"}}));
   EXPECT_EQ(conversion.output_claim_name(), "disks");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "operator/kube/timestamp.h"
+#include "runner/contract/termination.h"
 #include "tests/unit/conversion/samples.h"
 
 namespace hyper2kvm::conversion {
@@ -87,6 +88,31 @@ TEST(Decide, ClaimsThatAreNotThereAreWaitedFor) {
     EXPECT_EQ(reason_of(decision.status, "Ready"), one.reason) << one.name;
     EXPECT_EQ(decision.place, Place::kNone) << one.name;
   }
+}
+
+TEST(Decide, TellsWhatWasFoundInTheGuest) {
+  Observed seen = running();
+  contract::Report report;
+  report.success = true;
+  report.artifacts.push_back({.path = "/output/web/disk-0.qcow2", .disk_id = "disk-0", .format = "qcow2"});
+  report.machine = contract::MachineFacts{};
+  report.machine->os_type = "linux";
+  report.machine->pretty_name = "Debian GNU/Linux 12 (bookworm)";
+  report.machine->hostname = "web01";
+  seen.pods[0] = ended(seen.pods[0], 0, contract::to_termination_message(report));
+  Status status = decide(seen).status;
+  ASSERT_TRUE(status.guest);
+  EXPECT_EQ(status.guest->name, "Debian GNU/Linux 12 (bookworm)");
+  // As it is read again.
+  EXPECT_EQ(read_status({{"status", to_json(status)}}), status);
+}
+
+TEST(Decide, ARunnerThatMadeNoDiskIsNoSuccess) {
+  Observed seen = running();
+  contract::Report report;
+  report.success = true;
+  seen.pods[0] = ended(seen.pods[0], 0, contract::to_termination_message(report));
+  EXPECT_EQ(reason_of(decide(seen).status, "Failed"), "NothingConverted");
 }
 
 TEST(Decide, AClaimIsMadeFromTheTemplateBeforeTheJob) {

@@ -31,18 +31,21 @@ TEST(JobName, IsTheSameForTheSameAttemptAndFitsALabel) {
 TEST(RunnerCommand, NamesTheInputAndTheOutput) {
   EXPECT_THAT(runner_command(sample()),
               ElementsAre("hyper2kvm", "convert", "/source/web/web.ova", "--output=/output/web",
-                          "--log-format=json", "--termination-message=/dev/termination-log"));
+                          R"(--override={"pipeline":{"convert":{"enabled":true}}})", "--log-format=json",
+                          "--termination-message=/dev/termination-log"));
 }
 
 TEST(RunnerCommand, SaysWhatTheSpecSays) {
   Conversion conversion = with(Json::parse(R"({
-      "source": {"path": null, "disks": ["-a.vmdk", "b.vmdk"]}, "vm": {"name": "-x"},
-      "pipeline": {"fix": {"enabled": false}, "convert": {"compress": true, "compress_level": 3}},
+      "source": {"path": null, "disks": ["-a.vmdk", "b.vmdk"]}, "vm": {"name": "-x", "mem_gb": 8},
+      "pipeline": {"fix": {"enabled": false}, "convert": {"compress_level": 3}},
       "output": {"format": "qcow2", "path": "out"}, "runner": {"rateLimit": "10M"}})"));
   EXPECT_THAT(
       runner_command(conversion),
       ElementsAre("hyper2kvm", "convert", "/source/-a.vmdk", "/source/b.vmdk", "--output=/output/out",
-                  "--output-format=qcow2", "--name=-x", "--no-fix", "--compress", "--compress-level=3",
+                  "--output-format=qcow2", "--name=-x",
+                  R"(--override={"pipeline":{"convert":{"compress":true,"compress_level":3,"enabled":true},)"
+                  R"("fix":{"enabled":false},"inspect":{"enabled":false}},"vm":{"mem_gb":8}})",
                   "--rate-limit=10M", "--log-format=json", "--termination-message=/dev/termination-log"));
 }
 
