@@ -142,6 +142,21 @@ struct ConversionController::Parts {
     if (!current.empty() && !is_cached)
       if (auto job = server.find(kube::types::kJobs, {key.name_space, current}))
         seen.jobs.push_back(read_job(*job));
+    // The two caches run apart: where the Job is known to have ended and its pod is not, the server knows
+    // more. To take the pod for lost would convert once more.
+    bool has_ended = std::any_of(seen.jobs.begin(), seen.jobs.end(), [&](const JobView& job) {
+      return job.key.name == current && job.is_finished();
+    });
+    bool has_result = std::any_of(seen.pods.begin(), seen.pods.end(), [&](const PodView& pod) {
+      return pod.job_name == current && pod.is_finished();
+    });
+    if (!current.empty() && has_ended && !has_result) {
+      seen.pods.clear();
+      kube::ListOptions own;
+      own.name_space = key.name_space;
+      own.label_selector = std::string(kConversionLabel) + "=" + conversion.uid;
+      for (const Json& pod : server.list(kube::types::kPods, own)) seen.pods.push_back(read_pod(pod));
+    }
     return seen;
   }
 
