@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -23,6 +24,8 @@ using os::ErrorKind;
 const std::map<std::string, contract::OutputFormat> kFormats{{"qcow2", contract::OutputFormat::kQcow2},
                                                              {"raw", contract::OutputFormat::kRaw},
                                                              {"vdi", contract::OutputFormat::kVdi}};
+const std::map<std::string, contract::Compression> kCompressions{{"deflate", contract::Compression::kDeflate},
+                                                                 {"zstd", contract::Compression::kZstd}};
 const std::map<std::string, LogFormat> kLogFormats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
 
 constexpr const char* kExamples = R"(
@@ -37,6 +40,36 @@ Examples:
       What would be changed in the guest, as diffs. Nothing is written.
   hyper2kvm convert artifact-manifest.json -v
       A job as an Artifact Manifest, JSON or YAML.)";
+
+// Without an id the devices are for the machine's disks in order.
+std::map<std::string, std::string> devices_of(const ConvertArguments& arguments,
+                                              const contract::Manifest& manifest) {
+  std::map<std::string, std::string> devices;
+  std::size_t next = 0;
+  for (const std::string& written : arguments.output_devices) {
+    const std::size_t equals = written.front() == '/' ? std::string::npos : written.find('=');
+    std::string id;
+    std::string path = written;
+    if (equals != std::string::npos) {
+      id = written.substr(0, equals);
+      path = written.substr(equals + 1);
+      if (std::none_of(manifest.disks.begin(), manifest.disks.end(),
+                       [&](const contract::Disk& disk) { return disk.id == id; }))
+        throw Error(ErrorKind::kUsage, "--output-device", "\"" + id + "\" is the id of no disk",
+                    "Give the id of one of the machine's disks, or only the device.");
+    } else {
+      if (next >= manifest.disks.size())
+        throw Error(ErrorKind::kUsage, "--output-device",
+                    "is given more often than the machine has disks (" + std::to_string(next) + ")",
+                    "Give one device a disk.");
+      id = manifest.disks[next++].id;
+    }
+    if (path.empty() || !devices.emplace(id, fs::absolute(path).string()).second)
+      throw Error(ErrorKind::kUsage, "--output-device", "gives the disk " + id + " two devices or none",
+                  "Give each disk one device.");
+  }
+  return devices;
+}
 
 void apply_libvirt(const ConvertArguments& arguments, contract::Manifest& manifest) {
   contract::Libvirt libvirt = manifest.libvirt.value_or(contract::Libvirt{});
@@ -114,7 +147,22 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
          "Format of the converted disks: qcow2, raw or vdi")
       ->type_name("FORMAT")
       ->check(CLI::IsMember(kFormats).description(""));
+  app.add_option(
+         "--output-device", arguments.output_devices,
+         "Existing block device to write a disk to, raw; for the disks in order, or ID=PATH. What is on it "
+         "is lost")
+      ->type_name("[ID=]PATH")
+      ->take_all()
+      ->expected(1)
+      ->check(CLI::Validator(
+          [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, ""));
   app.add_flag("-c,--compress", arguments.compress, "Compress the converted disks (qcow2)");
+  app.add_option_function<std::string>(
+         "--compression",
+         [&arguments](const std::string& word) { arguments.compression = kCompressions.at(word); },
+         "deflate (every QEMU reads it) or zstd (QEMU 5.1); implies --compress")
+      ->type_name("METHOD")
+      ->check(CLI::IsMember(kCompressions).description(""));
   app.add_option_function<int>(
          "--compress-level", [&arguments](const int& level) { arguments.compress_level = level; },
          "1 (fast) to 9 (small), for what is compressed anew; implies --compress")
@@ -175,7 +223,18 @@ void apply(const ConvertArguments& arguments, pipeline::Job& job) {
   if (!arguments.output_directory.empty())
     manifest.output.directory = fs::absolute(arguments.output_directory).string();
   if (arguments.output_format) manifest.output.format = *arguments.output_format;
-  if (arguments.compress || arguments.compress_level) {
+  if (!arguments.output_devices.empty()) {
+    if (arguments.output_format && *arguments.output_format != contract::OutputFormat::kRaw)
+      throw Error(ErrorKind::kUsage, "--output-device", "is given together with another format than raw",
+                  "Choose -O raw, or leave the format out.");
+    manifest.output.format = contract::OutputFormat::kRaw;
+    manifest.output.devices = devices_of(arguments, manifest);
+  }
+  if (!manifest.output.devices.empty() && manifest.output.format != contract::OutputFormat::kRaw)
+    throw Error(ErrorKind::kUsage, "--output-format",
+                "the manifest names a block device, which can hold a raw disk only",
+                "Choose -O raw, or leave the format out.");
+  if (arguments.compress || arguments.compress_level || arguments.compression) {
     if (manifest.output.format != contract::OutputFormat::kQcow2)
       throw Error(ErrorKind::kUsage, "--compress",
                   "an image of the format " + std::string(contract::to_string(manifest.output.format)) +
@@ -183,6 +242,7 @@ void apply(const ConvertArguments& arguments, pipeline::Job& job) {
                   "Choose -O qcow2, or leave --compress out.");
     manifest.pipeline.convert.compress = true;
   }
+  if (arguments.compression) manifest.pipeline.convert.compression = *arguments.compression;
   if (arguments.compress_level) manifest.pipeline.convert.compress_level = arguments.compress_level;
   if (!arguments.name.empty()) manifest.source.vm_name = arguments.name;
   if (arguments.no_fix) {

@@ -17,7 +17,9 @@ struct ConvertArguments {
   std::vector<std::filesystem::path> inputs;
   std::string output_directory;
   std::optional<contract::OutputFormat> output_format;
+  std::vector<std::string> output_devices;  // "PATH" or "ID=PATH"
   bool compress = false;
+  std::optional<contract::Compression> compression;
   std::optional<int> compress_level;
   std::string name;
   bool dry_run = false;

@@ -57,10 +57,15 @@ void check_names(Section& document, const Manifest& manifest) {
   if (manifest.output.filename && manifest.disks.size() > 1)
     document.reading().warn("output.filename: ignored, because the machine has " +
                             std::to_string(manifest.disks.size()) + " disks; they are named after their ids");
+  for (const auto& [id, device] : manifest.output.devices)
+    if (std::none_of(manifest.disks.begin(), manifest.disks.end(),
+                     [&](const Disk& disk) { return disk.id == id; }))
+      document.refuse("output.devices", "\"" + id + "\" is the id of no disk");
   if (!manifest.options.report_enabled) return;
   std::filesystem::path report = std::filesystem::path(manifest.options.report_path).lexically_normal();
   for (std::size_t disk = 0; disk < manifest.disks.size(); ++disk)
-    if (report == published_name(manifest, disk))
+    if (report == published_name(manifest, disk) &&
+        manifest.output.devices.count(manifest.disks[disk].id) == 0)
       document.refuse(
           "options.report.path",
           "\"" + report.string() + "\" is the name of the converted disk " + manifest.disks[disk].id + " too",

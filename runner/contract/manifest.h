@@ -19,6 +19,7 @@ enum class Firmware { kUnknown, kBios, kUefi };
 enum class OsHint { kUnknown, kLinux, kWindows };
 enum class SourceFormat { kVmdk, kQcow2, kRaw, kVhd, kVhdx, kVdi };
 enum class OutputFormat { kQcow2, kRaw, kVdi };
+enum class Compression { kDeflate, kZstd };
 enum class DiskType { kUnknown, kBoot, kData };
 enum class FstabMode { kStabilizeAll, kBypathOnly, kNoop };
 
@@ -68,6 +69,7 @@ struct FixStage {
 struct ConvertStage {
   bool enabled = false;
   bool compress = false;
+  Compression compression = Compression::kDeflate;
   std::optional<int> compress_level;  // 1-9
 };
 
@@ -109,6 +111,8 @@ struct Output {
   std::string directory;  // as written; empty: "output" beside the manifest
   OutputFormat format = OutputFormat::kQcow2;
   std::optional<std::string> filename;
+  // Disk id to the absolute path of the block device that it is written to, instead of a file. Raw only.
+  std::map<std::string, std::string> devices;
 };
 
 struct Options {
@@ -170,13 +174,15 @@ nlohmann::json to_json(const Manifest& manifest);
 std::filesystem::path resolve_path(const std::filesystem::path& manifest_path, std::string_view written);
 // The output directory, by the rule of Output::directory.
 std::filesystem::path output_directory(const ParsedManifest& parsed);
-// The file name a disk is published under: output.filename for a machine with one disk, else "<id>.<format>".
+// The file name a disk is published under, unless it goes to a device: output.filename for a machine with one
+// disk, else "<id>.<format>".
 std::string published_name(const Manifest& manifest, std::size_t disk);
 
 std::string_view to_string(Firmware);
 std::string_view to_string(OsHint);
 std::string_view to_string(SourceFormat);
 std::string_view to_string(OutputFormat);
+std::string_view to_string(Compression);
 std::string_view to_string(DiskType);
 std::string_view to_string(FstabMode);
 

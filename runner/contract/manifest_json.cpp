@@ -54,7 +54,9 @@ json nic_json(const Nic& nic) {
 }
 
 json pipeline_json(const Pipeline& pipeline) {
-  json convert = {{"enabled", pipeline.convert.enabled}, {"compress", pipeline.convert.compress}};
+  json convert = {{"enabled", pipeline.convert.enabled},
+                  {"compress", pipeline.convert.compress},
+                  {"compression", to_string(pipeline.convert.compression)}};
   if (pipeline.convert.compress_level) convert["compress_level"] = *pipeline.convert.compress_level;
   const FixStage& fix = pipeline.fix;
   return {
@@ -124,6 +126,7 @@ nlohmann::json to_json(const Manifest& manifest) {
   json output = {{"format", to_string(manifest.output.format)}};
   output["directory"] = manifest.output.directory.empty() ? "output" : manifest.output.directory;
   if (manifest.output.filename) output["filename"] = *manifest.output.filename;
+  if (!manifest.output.devices.empty()) output["devices"] = manifest.output.devices;
   document["output"] = std::move(output);
   if (manifest.has_pipeline) document["pipeline"] = pipeline_json(manifest.pipeline);
   if (!manifest.configuration.empty()) document["configuration"] = configuration_json(manifest.configuration);

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "runner/contract/document.h"
 #include "runner/contract/report.h"
 #include "runner/contract/text.h"
 
@@ -230,6 +231,7 @@ Pipeline read_pipeline(Section& section) {
   section.section("convert", [&](Section& stage) {
     pipeline.convert.enabled = read_enabled(stage, off);
     pipeline.convert.compress = stage.boolean("compress", false);
+    pipeline.convert.compression = stage.word("compression", kCompressionWords, Compression::kDeflate);
     if (auto level = stage.integer("compress_level", 1, 9))
       pipeline.convert.compress_level = static_cast<int>(*level);
   });
@@ -238,6 +240,23 @@ Pipeline read_pipeline(Section& section) {
     pipeline.validate.check_image_integrity = stage.boolean("check_image_integrity", true);
   });
   return pipeline;
+}
+
+std::map<std::string, std::string> read_devices(Section& section) {
+  std::map<std::string, std::string> devices;
+  const Value* value = section.find("devices");
+  if (value == nullptr) return devices;
+  if (value->kind != Value::Kind::kObject)
+    section.refuse("devices", *value, "an object from ids of disks to paths of block devices");
+  for (const Member& member : value->members) {
+    const std::string key = "devices[\"" + printable(member.key) + "\"]";
+    if (!is_disk_id(member.key)) section.refuse(key, "the key is no id of a disk");
+    const std::string path = checked_line(member.value, section.path_of(key), section.reading(), kLineBytes);
+    if (path.empty() || path.front() != '/')
+      section.refuse(key, member.value, "the absolute path of a block device");
+    devices[member.key] = path;
+  }
+  return devices;
 }
 
 Output read_output(Section& section) {
@@ -250,6 +269,10 @@ Output read_output(Section& section) {
       section.refuse("filename", section.require("filename"), "a plain file name, without a directory");
     output.filename = filename;
   }
+  output.devices = read_devices(section);
+  if (!output.devices.empty() && output.format != OutputFormat::kRaw)
+    section.refuse("devices", "is given with the format " + std::string(to_string(output.format)),
+                   "A block device holds a raw disk: set " + section.path_of("format") + " to raw.");
   return output;
 }
 

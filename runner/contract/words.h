@@ -32,6 +32,10 @@ inline constexpr std::array<Word<SourceFormat>, 6> kSourceFormatWords{{{SourceFo
                                                                        {SourceFormat::kVdi, "vdi"}}};
 inline constexpr std::array<Word<OutputFormat>, 3> kOutputFormatWords{
     {{OutputFormat::kQcow2, "qcow2"}, {OutputFormat::kRaw, "raw"}, {OutputFormat::kVdi, "vdi"}}};
+// "zlib" is what qemu-img calls deflate.
+inline constexpr std::array<Word<Compression>, 3> kCompressionWords{{{Compression::kDeflate, "deflate"},
+                                                                     {Compression::kDeflate, "zlib", true},
+                                                                     {Compression::kZstd, "zstd"}}};
 inline constexpr std::array<Word<DiskType>, 3> kDiskTypeWords{
     {{DiskType::kBoot, "boot"}, {DiskType::kData, "data"}, {DiskType::kUnknown, "unknown"}}};
 inline constexpr std::array<Word<FstabMode>, 3> kFstabModeWords{{{FstabMode::kStabilizeAll, "stabilize-all"},

@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kName = "QEMU_CONVERT_OPTIONS";
 constexpr const char* kAdvice =
-    "Use -O qcow2, -O raw, -O vdi, -c, -p or -o compression_type=zlib, and leave the rest out.";
+    "Use -O qcow2, -O raw, -O vdi, -c, -p, -o compression_type=zlib or zstd, and leave the rest out.";
 
 [[noreturn]] void refuse(const std::string& problem) {
   throw os::Error(os::ErrorKind::kUsage, kName, problem, kAdvice);
@@ -24,13 +24,15 @@ contract::OutputFormat format_of(const std::string& word) {
 }
 
 // -o is a list of KEY=VALUE, separated by commas.
-void check_creation_options(const std::string& list) {
+void read_creation_options(const std::string& list, ConvertOptions& options) {
   std::istringstream stream(list);
   for (std::string option; std::getline(stream, option, ',');) {
-    if (option == "compression_type=zlib") continue;
-    if (option.rfind("compression_type=", 0) == 0)
-      refuse("asks for " + option + ", and hyper2kvm compresses with zlib only");
-    refuse("holds -o " + option + ", which hyper2kvm cannot honour");
+    if (option == "compression_type=zlib")
+      options.compression = contract::Compression::kDeflate;
+    else if (option == "compression_type=zstd")
+      options.compression = contract::Compression::kZstd;
+    else
+      refuse("holds -o " + option + ", which hyper2kvm cannot honour");
   }
 }
 
@@ -55,7 +57,7 @@ ConvertOptions parse_convert_options(std::string_view text) {
     } else if (word.rfind("-O", 0) == 0) {
       options.format = format_of(value("-O"));
     } else if (word.rfind("-o", 0) == 0) {
-      check_creation_options(value("-o"));
+      read_creation_options(value("-o"), options);
     } else {
       refuse("holds \"" + word + "\", which hyper2kvm cannot honour");
     }

@@ -13,9 +13,10 @@
 namespace hyper2kvm::daemon {
 
 struct ConvertOptions {
-  std::optional<contract::OutputFormat> format;  // -O
-  bool compress = false;                         // -c
-  bool progress = false;                         // -p
+  std::optional<contract::OutputFormat> format;      // -O
+  bool compress = false;                             // -c
+  std::optional<contract::Compression> compression;  // -o compression_type=
+  bool progress = false;                             // -p
 };
 
 // Words are separated by blanks. Throws os::Error (kUsage).

@@ -17,6 +17,8 @@ contract::Manifest engine_manifest(const contract::ParsedManifest& submitted, co
 
   contract::ConvertStage& convert = manifest.pipeline.convert;
   if (settings.convert.compress) convert.compress = true;
+  if (settings.convert.compression && convert.compression == contract::Compression::kDeflate)
+    convert.compression = *settings.convert.compression;
   if (!convert.compress_level) {
     if (settings.compress_level == 0)
       convert.compress = false;

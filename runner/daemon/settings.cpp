@@ -270,6 +270,10 @@ std::vector<std::string> describe(const Settings& s) {
   std::string options;
   if (s.convert.format) options += "-O " + std::string(contract::to_string(*s.convert.format));
   if (s.convert.compress) options += options.empty() ? "-c" : " -c";
+  if (s.convert.compression) {
+    bool zstd = *s.convert.compression == contract::Compression::kZstd;
+    options += std::string(options.empty() ? "" : " ") + "-o compression_type=" + (zstd ? "zstd" : "zlib");
+  }
   if (s.convert.progress) options += options.empty() ? "-p" : " -p";
   std::string hook = s.webhook_url;
   if (auto slash = hook.find('/', hook.find("://") == std::string::npos ? 0 : hook.find("://") + 3);

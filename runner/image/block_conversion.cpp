@@ -175,7 +175,7 @@ class BlockConversion : public ConversionBase {
     const std::uint64_t end = source().virtual_size;
     std::vector<Worker> workers = make_workers();
     HashThread hash;
-    ChunkPool pool(2 * threads() + 4, 0, kJobSize);
+    ChunkPool pool(threads() + 6, 0, kJobSize);
     OrderedCrew crew(threads(), stop);
     auto wait = [&] {
       crew.throw_if_failed();

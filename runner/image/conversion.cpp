@@ -13,6 +13,8 @@ namespace {
 
 // More threads than this find no more work on one disk and only cost memory.
 constexpr unsigned kMostThreads = 16;
+// A thread that waits for the disk does not inflate: with these, processors have work meanwhile.
+constexpr unsigned kWaitingThreads = 2;
 constexpr int kUsualLevel = 6;
 
 std::unique_ptr<Target> create_target(const SourceImage& source, const std::filesystem::path& path,
@@ -47,7 +49,7 @@ ConversionBase::ConversionBase(const SourceImage& source, const std::filesystem:
 
 unsigned ConversionBase::threads() const {
   unsigned wanted = options_.threads != 0 ? options_.threads : std::thread::hardware_concurrency();
-  return std::clamp(wanted, 1u, kMostThreads);
+  return std::clamp(wanted, 1u, kMostThreads) + kWaitingThreads;
 }
 
 std::optional<ClusterCompression> ConversionBase::packing() const {
@@ -78,6 +80,7 @@ void ConversionBase::limit_rate(std::uint64_t bytes, OrderedCrew& crew) {
 
 void ConversionBase::copy(const Progress& progress, const os::StopToken& stop) {
   at_edge(name_, [&] {
+    target_->stop_with(stop);
     copy_disk(progress, stop);
     target_->flush();
     if (options_.expected_sha256 && result_.source_sha256 != *options_.expected_sha256)

@@ -3,9 +3,9 @@
 //   copy() ─► apply_overlay() (0 or 1 times) ─► finish()
 //
 // The target is written under the temporary name it is given and is not complete before finish() has
-// returned; whoever owns that name removes it after a failure and renames it after a success. Not
-// thread-safe: one thread drives one Conversion (it uses threads of its own inside); several Conversions may
-// run at once.
+// returned; whoever owns that name removes it after a failure and renames it after a success. A target that
+// is a block device (raw only) is written in place, and its first MiB last, by finish(). Not thread-safe: one
+// thread drives one Conversion (it uses threads of its own inside); several Conversions may run at once.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +62,10 @@ class Conversion {
   // Completes the metadata and syncs.
   virtual ConversionResult finish() = 0;
 };
+
+// Takes back what a finished conversion has put on a block device, as far as anybody would use it: zeroes its
+// first MiB. Before finish() there is nothing to take back. Throws os::Error.
+void erase_head(const std::filesystem::path& device);
 
 // Makes an empty qcow2 overlay (no backing name inside: the block graph says it) of this virtual size.
 void create_overlay(const std::filesystem::path& path, std::uint64_t virtual_size);

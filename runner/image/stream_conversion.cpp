@@ -58,7 +58,7 @@ class StreamConversion : public ConversionBase {
     for (unsigned i = 0; i < threads(); ++i) workers.emplace_back(packing(), level());
     std::optional<HashThread> hash;
     if (options().check_grains || options().expected_sha256) hash.emplace();
-    ChunkPool pool(2 * threads() + 2, kLargestGrainRecord, kChunkSize);
+    ChunkPool pool(threads() + 6, kLargestGrainRecord, kChunkSize);
     OrderedCrew crew(threads(), stop);
     auto wait = [&] {
       crew.throw_if_failed();

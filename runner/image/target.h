@@ -15,6 +15,7 @@
 
 #include "runner/image/compression.h"
 #include "runner/image/target_file.h"
+#include "runner/os/stop.h"
 
 namespace hyper2kvm::image {
 
@@ -54,6 +55,8 @@ class Target {
   // Completes the metadata and syncs. Returns the bytes that the file takes up on the disk.
   virtual std::uint64_t finish() = 0;
 
+  // Looked at by steps that may take long. Before the first place().
+  void stop_with(const os::StopToken& stop) { stop_ = stop; }
   std::uint64_t virtual_size() const { return virtual_size_; }
 
  protected:
@@ -61,9 +64,11 @@ class Target {
       : file_(path, collect_small_writes), virtual_size_(virtual_size) {}
   TargetFile file_;
   const std::uint64_t virtual_size_;
+  os::StopToken stop_;
 };
 
-// A target file is created and must not exist; raw may also go to a block device that is there.
+// A target file is created and must not exist; raw may also go to a block device that is there and that
+// nobody uses.
 std::unique_ptr<Target> create_raw_target(const std::filesystem::path& path, std::uint64_t virtual_size);
 // compression: of the compressed pieces that will come; none where all will be plain.
 std::unique_ptr<Target> create_qcow2_target(const std::filesystem::path& path, std::uint64_t virtual_size,

@@ -34,7 +34,7 @@ void AlignedBuffer::Free::operator()(std::byte* memory) const { std::free(memory
 TargetFile::TargetFile(const std::filesystem::path& path, bool collect_small_writes) {
   struct stat status;
   block_device_ = ::stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode);
-  buffered_ = os::File::open(path, block_device_ ? os::File::Mode::kReadWrite : os::File::Mode::kCreate);
+  buffered_ = os::File::open(path, block_device_ ? os::File::Mode::kDevice : os::File::Mode::kCreate);
   os::File direct = os::File::open(path, os::File::Mode::kReadWrite);
   int flags = ::fcntl(direct.fd(), F_GETFL);
   if (flags >= 0 && ::fcntl(direct.fd(), F_SETFL, flags | O_DIRECT) == 0) direct_ = std::move(direct);

@@ -58,6 +58,7 @@ class TargetFile {
   void zero_at(std::uint64_t offset, std::uint64_t length) { buffered_.zero_at(offset, length); }
   void truncate(std::uint64_t size) { buffered_.truncate(size); }
   std::uint64_t size() const { return buffered_.size(); }
+  void sync() { buffered_.sync(); }
   // Syncs, closes, and returns the bytes that the file takes up on the disk.
   std::uint64_t finish();
 

@@ -70,12 +70,21 @@ File File::open(const std::filesystem::path& path, Mode mode) {
     case Mode::kCreate:
       flags |= O_RDWR | O_CREAT | O_EXCL;
       break;
+    case Mode::kDevice:
+      flags |= O_RDWR | O_EXCL;  // without O_CREAT: a claim on the device
+      break;
   }
   // O_NONBLOCK so that a fifo put in place of a disk cannot hang us; it means nothing to a regular file.
   UniqueFd fd(::open(path.c_str(), flags | O_NONBLOCK, 0644));
+  if (!fd && errno == EBUSY && mode == Mode::kDevice)
+    throw Error(ErrorKind::kInvalid, path.string(),
+                "is in use: it is mounted, or another program has claimed it",
+                "Unmount it and stop what uses it, or name another device.", EBUSY);
   if (!fd) throw system_error(errno, mode == Mode::kCreate ? "create" : "open", path.string());
   struct stat status;
   if (::fstat(fd.get(), &status) != 0) throw system_error(errno, "look at", path.string());
+  if (mode == Mode::kDevice && !S_ISBLK(status.st_mode))
+    throw Error(ErrorKind::kInvalid, path.string(), "is no block device", "Name a block device.");
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
     throw Error(ErrorKind::kInvalid, path.string(), "is neither a file nor a block device",
                 "Name a disk image or a block device.");
@@ -250,6 +259,7 @@ bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
   struct stat first;
   struct stat second;
   if (::stat(a.c_str(), &first) != 0 || ::stat(b.c_str(), &second) != 0) return false;
+  if (S_ISBLK(first.st_mode) && S_ISBLK(second.st_mode)) return first.st_rdev == second.st_rdev;
   return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 

@@ -61,6 +61,7 @@ class File {
     kRead,       // read-only
     kReadWrite,  // an existing file
     kCreate,     // read-write, must not exist (O_EXCL), mode 0644
+    kDevice,  // an existing block device that nobody mounts or has claimed, read-write, ours while it is open
   };
   File() = default;
   // Follows symlinks (the user's own paths); refuses what is neither a regular file nor a block device.
@@ -111,7 +112,7 @@ void rename_no_replace(const std::filesystem::path& from, const std::filesystem:
 void sync_directory(const std::filesystem::path& directory);
 // Like mkdir -p.
 void make_directories(const std::filesystem::path& directory);
-// True if both exist and are the same file (device and inode).
+// True if both exist and are the same file (device and inode), or name the same block device.
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
 // Bytes that an ordinary user may still write to the file system of this directory.
 std::uint64_t free_space(const std::filesystem::path& directory);

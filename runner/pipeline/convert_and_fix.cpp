@@ -145,15 +145,17 @@ nlohmann::json fix_result(const guest::Answer& answer) {
 
 Converted convert_and_fix(const Job& job, const Settings& settings, const Verified& verified,
                           const fs::path& workspace, const fs::path& scratch,
-                          const std::shared_ptr<image::RateLimiter>& limiter, Record& record,
-                          const os::StopToken& stop) {
+                          const std::shared_ptr<image::RateLimiter>& limiter, FinishedDevices& devices,
+                          Record& record, const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   std::size_t count = verified.disks.size();
   Converted converted;
   converted.results.resize(count);
   for (std::size_t i = 0; i < count; ++i)
-    converted.partials.push_back(workspace /
-                                 fmt::format("disk-{}.{}", i, contract::to_string(manifest.output.format)));
+    converted.partials.push_back(
+        verified.disks[i].is_device
+            ? verified.disks[i].final_name
+            : workspace / fmt::format("disk-{}.{}", i, contract::to_string(manifest.output.format)));
 
   bool opens_guest = manifest.pipeline.fix.enabled || manifest.pipeline.inspect.enabled;
   std::vector<fs::path> overlays;
@@ -187,6 +189,8 @@ Converted convert_and_fix(const Job& job, const Settings& settings, const Verifi
               image::ConversionOptions options;
               options.format = manifest.output.format;
               options.compress = manifest.pipeline.convert.compress;
+              if (manifest.pipeline.convert.compression == contract::Compression::kZstd)
+                options.compression = image::ClusterCompression::kZstd;
               options.compress_level = manifest.pipeline.convert.compress_level;
               options.expected_sha256 = manifest.disks[i].sha256;
               options.check_grains = settings.check_grains;
@@ -200,6 +204,7 @@ Converted convert_and_fix(const Job& job, const Settings& settings, const Verifi
               wait_for_repair(repaired, disk_stop);
               if (manifest.pipeline.fix.enabled) conversion->apply_overlay(overlays[i], disk_stop);
               converted.results[i] = conversion->finish();
+              if (verified.disks[i].is_device) devices.add(verified.disks[i].final_name);
             } catch (const os::Error& error) {
               throw name_the_reason(error, stop)
                   .with_context(error.kind() == os::ErrorKind::kCancelled ? "" : manifest.disks[i].id);

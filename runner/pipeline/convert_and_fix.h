@@ -12,23 +12,26 @@
 
 #include "runner/guest/protocol.h"
 #include "runner/image/conversion.h"
+#include "runner/pipeline/publication.h"
 #include "runner/pipeline/record.h"
 #include "runner/pipeline/verify.h"
 
 namespace hyper2kvm::pipeline {
 
 struct Converted {
-  std::vector<std::filesystem::path> partials;  // finished images in the workspace, in the manifest's order
+  // Finished images in the manifest's order: files in the workspace, or the block devices themselves.
+  std::vector<std::filesystem::path> partials;
   std::vector<image::ConversionResult> results;
   std::optional<guest::Answer> answer;  // when the guest was opened
 };
 
-// workspace: on the file system of the output. scratch: for sockets. limiter: may be null. Throws os::Error;
-// then the workspace holds only what is to be thrown away.
+// workspace: on the file system of the output. scratch: for sockets. limiter: may be null. devices: gets
+// those that have been finished, also before an error. Throws os::Error; then the workspace holds only what
+// is to be thrown away.
 Converted convert_and_fix(const Job& job, const Settings& settings, const Verified& verified,
                           const std::filesystem::path& workspace, const std::filesystem::path& scratch,
-                          const std::shared_ptr<image::RateLimiter>& limiter, Record& record,
-                          const os::StopToken& stop);
+                          const std::shared_ptr<image::RateLimiter>& limiter, FinishedDevices& devices,
+                          Record& record, const os::StopToken& stop);
 
 // Opens the guest for the stages that are on, without converting anything: an inspection or a rehearsed
 // repair.

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "runner/image/conversion.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 
@@ -35,6 +36,19 @@ Publication::~Publication() {
     else
       std::filesystem::rename(entry->replaced, entry->final_name, ignored);
   }
+}
+
+void FinishedDevices::add(const std::filesystem::path& device) {
+  std::lock_guard lock(mutex_);
+  devices_.push_back(device);
+}
+
+FinishedDevices::~FinishedDevices() {
+  for (const std::filesystem::path& device : devices_) try {
+      image::erase_head(device);
+    } catch (const os::Error&) {
+      // The job has failed and says why; a device that cannot be written any more is the likely reason.
+    }
 }
 
 }  // namespace hyper2kvm::pipeline

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <filesystem>
+#include <mutex>
 #include <vector>
 
 namespace hyper2kvm::pipeline {
@@ -30,6 +31,23 @@ class Publication {
   };
   std::filesystem::path set_aside_;
   std::vector<Entry> entries_;
+};
+
+// Block devices hold a disk as soon as it is finished. When a later step fails, the destructor makes each
+// unusable again: what is on it is neither mounted nor booted. commit() makes them final.
+class FinishedDevices {
+ public:
+  FinishedDevices() = default;
+  FinishedDevices(const FinishedDevices&) = delete;
+  FinishedDevices& operator=(const FinishedDevices&) = delete;
+  ~FinishedDevices();
+  // Thread-safe.
+  void add(const std::filesystem::path& device);
+  void commit() { devices_.clear(); }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::filesystem::path> devices_;
 };
 
 }  // namespace hyper2kvm::pipeline

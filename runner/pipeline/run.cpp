@@ -89,7 +89,8 @@ void publish_and_register(const Job& job, const Verified& verified, const Conver
     nlohmann::json paths = nlohmann::json::array();
     for (std::size_t i = 0; i < converted.partials.size(); ++i) {
       stop.throw_if_stopped();
-      publication.publish(converted.partials[i], verified.disks[i].final_name);
+      if (!verified.disks[i].is_device)
+        publication.publish(converted.partials[i], verified.disks[i].final_name);
       published.push_back(verified.disks[i].final_name);
       paths.push_back(published.back().string());
     }
@@ -147,6 +148,7 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
              const std::shared_ptr<image::RateLimiter>& limiter, Record& record, const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   Workspace workspace(verified.output_directory);
+  FinishedDevices devices;
   Converted converted;
   // A registration that cannot work is found out while the disks are copied, not after.
   Together tasks(stop);
@@ -155,11 +157,13 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
       libvirt::check_registration(*manifest.libvirt, machine_before_repair(manifest, verified), inner);
     });
   tasks.start([&](const os::StopToken& inner) {
-    converted = convert_and_fix(job, settings, verified, workspace.path(), scratch, limiter, record, inner);
+    converted =
+        convert_and_fix(job, settings, verified, workspace.path(), scratch, limiter, devices, record, inner);
   });
   tasks.wait();
   std::vector<std::string> checksums = validate(job, converted, limiter.get(), record, stop);
   publish_and_register(job, verified, converted, checksums, workspace.path(), record, stop);
+  devices.commit();
   std::optional<guest::Inspection> inspection;
   if (converted.answer) inspection = converted.answer->inspection;
   record.machine(facts_of(manifest, inspection, manifest.pipeline.fix.enabled));

@@ -46,12 +46,44 @@ image::ImageLocation locate(const Job& job, std::size_t index) {
   return {path, 0, size};
 }
 
+// Refuses what would fail later, when other disks have been copied for hours.
+void check_device(const VerifiedDisk& disk) {
+  const std::uint64_t size = os::File::open(disk.final_name, os::File::Mode::kDevice).size();
+  if (size < disk.source.virtual_size)
+    throw Error(ErrorKind::kInvalid, disk.final_name.string(),
+                fmt::format("is a device of {} bytes, and the disk has {}", size, disk.source.virtual_size),
+                "Use a larger device.");
+}
+
+VerifiedDisk verify_disk(const Job& job, const Verified& verified, std::size_t index) {
+  const contract::Manifest& manifest = job.parsed.manifest;
+  const contract::Disk& disk = manifest.disks[index];
+  const image::ImageLocation location = locate(job, index);
+  try {
+    VerifiedDisk result;
+    result.source = image::open_source(location, disk.source_format, fmt::format("disk{}", index));
+    const auto device = manifest.output.devices.find(disk.id);
+    result.is_device = device != manifest.output.devices.end();
+    result.final_name = result.is_device
+                            ? fs::path(device->second)
+                            : verified.output_directory / contract::published_name(manifest, index);
+    if (result.is_device && manifest.pipeline.convert.enabled) check_device(result);
+    return result;
+  } catch (const Error& error) {
+    throw error.with_context(disk.id);
+  }
+}
+
 void refuse_outputs_that_are_inputs(const Job& job, const Verified& verified) {
   std::set<fs::path> outputs;
   for (const VerifiedDisk& disk : verified.disks) {
-    if (!outputs.insert(normal(disk.final_name)).second)
+    bool twice = !outputs.insert(normal(disk.final_name)).second;
+    for (const VerifiedDisk& other : verified.disks)
+      twice = twice || (disk.is_device && other.is_device && &other != &disk &&
+                        os::same_file(disk.final_name, other.final_name));
+    if (twice)
       throw Error(ErrorKind::kInvalid, disk.final_name.string(), "would be the output of two disks",
-                  "Give the disks different ids.");
+                  disk.is_device ? "Give each disk a device of its own." : "Give the disks different ids.");
     std::error_code code;
     if (fs::is_directory(disk.final_name, code))
       throw Error(ErrorKind::kInvalid, disk.final_name.string(),
@@ -101,16 +133,8 @@ Verified verify(const Job& job) {
     throw Error(ErrorKind::kInvalid, "pipeline.fix",
                 "is on while pipeline.convert is off, and a source is never changed",
                 "Turn pipeline.convert on, or set options.dry_run to see what a repair would change.");
-  for (std::size_t i = 0; i < manifest.disks.size(); ++i) {
-    const contract::Disk& disk = manifest.disks[i];
-    image::ImageLocation location = locate(job, i);
-    try {
-      verified.disks.push_back({image::open_source(location, disk.source_format, fmt::format("disk{}", i)),
-                                verified.output_directory / contract::published_name(manifest, i)});
-    } catch (const Error& error) {
-      throw error.with_context(disk.id);
-    }
-  }
+  for (std::size_t i = 0; i < manifest.disks.size(); ++i)
+    verified.disks.push_back(verify_disk(job, verified, i));
   refuse_outputs_that_are_inputs(job, verified);
   return verified;
 }

@@ -14,6 +14,7 @@ namespace hyper2kvm::pipeline {
 struct VerifiedDisk {
   image::SourceImage source;
   std::filesystem::path final_name;  // where it will be published
+  bool is_device = false;            // final_name is a block device, which is written in place
 };
 
 struct Verified {

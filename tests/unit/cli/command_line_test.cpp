@@ -41,6 +41,10 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
                                               "-O",
                                               "raw",
                                               "--compress",
+                                              "--compression",
+                                              "zstd",
+                                              "--output-device",
+                                              "disk-0=/dev/vdb",
                                               "--compress-level",
                                               "7",
                                               "--name",
@@ -83,6 +87,8 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
   EXPECT_EQ(read.output_format, contract::OutputFormat::kRaw);
   EXPECT_TRUE(read.compress);
   EXPECT_EQ(read.compress_level, 7);
+  EXPECT_EQ(read.compression, contract::Compression::kZstd);
+  EXPECT_EQ(read.output_devices, std::vector<std::string>{"disk-0=/dev/vdb"});
   EXPECT_EQ(read.name, "web");
   EXPECT_TRUE(read.dry_run && read.no_fix && read.no_check_grains && read.registers);
   EXPECT_EQ(read.rate_limit, "4M");

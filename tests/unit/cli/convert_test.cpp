@@ -71,6 +71,46 @@ TEST(Apply, OnlyAQcow2IsCompressed) {
               HasSubstr("an image of the format raw cannot be compressed"));
 }
 
+TEST(Apply, AMethodOfCompressionIsAWishToCompress) {
+  contract::Manifest manifest = applied({.compression = contract::Compression::kZstd});
+  EXPECT_TRUE(manifest.pipeline.convert.compress);
+  EXPECT_EQ(manifest.pipeline.convert.compression, contract::Compression::kZstd);
+}
+
+TEST(Apply, DevicesAreForTheDisksInOrderOrByTheirIds) {
+  pipeline::Job job = a_job();
+  job.parsed.manifest.disks.push_back(job.parsed.manifest.disks[0]);
+  job.parsed.manifest.disks[1].id = "disk-1";
+  using Devices = std::map<std::string, std::string>;
+  contract::Manifest manifest = applied({.output_devices = {"/dev/a", "/dev/b=c"}}, job);
+  EXPECT_EQ(manifest.output.format, contract::OutputFormat::kRaw);
+  EXPECT_EQ(manifest.output.devices, (Devices{{"disk-0", "/dev/a"}, {"disk-1", "/dev/b=c"}}));
+  EXPECT_EQ(applied({.output_devices = {"disk-1=/dev/a"}}, job).output.devices,
+            (Devices{{"disk-1", "/dev/a"}}));
+  EXPECT_THAT(refusal([&] { applied({.output_devices = {"disk-2=/dev/a"}}, job); }),
+              HasSubstr("\"disk-2\" is the id of no disk"));
+  EXPECT_THAT(refusal([&] {
+                applied({.output_devices = {"/dev/a", "/dev/b", "/dev/c"}}, job);
+              }),
+              HasSubstr("more often than the machine has disks (2)"));
+  EXPECT_THAT(refusal([&] {
+                applied({.output_devices = {"/dev/a", "disk-0=/dev/b"}}, job);
+              }),
+              HasSubstr("gives the disk disk-0 two devices"));
+}
+
+TEST(Apply, ADeviceHoldsARawDisk) {
+  EXPECT_THAT(refusal([] {
+                applied({.output_format = contract::OutputFormat::kQcow2, .output_devices = {"/dev/a"}});
+              }),
+              HasSubstr("-O raw"));
+  pipeline::Job job = a_job();
+  job.parsed.manifest.output.format = contract::OutputFormat::kRaw;
+  job.parsed.manifest.output.devices = {{"disk-0", "/dev/a"}};
+  EXPECT_THAT(refusal([&] { applied({.output_format = contract::OutputFormat::kVdi}, job); }),
+              HasSubstr("raw"));
+}
+
 TEST(Apply, NoFixLeavesTheGuestClosed) {
   contract::Manifest manifest = applied({.no_fix = true});
   EXPECT_FALSE(manifest.pipeline.fix.enabled);

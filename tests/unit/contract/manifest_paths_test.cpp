@@ -71,6 +71,27 @@ TEST(Output, AFileNameIsForAMachineWithOneDisk) {
   EXPECT_EQ(published_name(result.manifest, 1), "disk-1.qcow2");
 }
 
+TEST(Output, ADiskMayGoToABlockDevice) {
+  json document = manifest_with("/output", {{"format", "raw"}, {"devices", {{"disk-0", "/dev/vdb"}}}});
+  Manifest manifest = manifest_of(document);
+  EXPECT_EQ(manifest.output.devices, (std::map<std::string, std::string>{{"disk-0", "/dev/vdb"}}));
+  EXPECT_EQ(manifest_of(to_json(manifest)).output.devices, manifest.output.devices);
+  document["output"]["devices"] = {{"disk-1", "/dev/vdb"}};
+  EXPECT_THAT(refusal(document), HasSubstr("output.devices: \"disk-1\" is the id of no disk"));
+  document["output"] = {{"devices", {{"disk-0", "/dev/vdb"}}}};
+  EXPECT_THAT(refusal(document), HasSubstr("set output.format to raw"));
+  document["output"] = {{"format", "raw"}, {"devices", {{"disk-0", "vdb"}}}};
+  EXPECT_THAT(refusal(document), HasSubstr("output.devices[\"disk-0\"]"));
+}
+
+TEST(Output, AReportMayHaveTheNameThatADiskOnADeviceDoesNotUse) {
+  json document = manifest_with("/options/report/path", "disk-0.raw");
+  document["output"] = {{"format", "raw"}};
+  EXPECT_THAT(refusal(document), HasSubstr("options.report.path"));
+  document["output"]["devices"] = {{"disk-0", "/dev/vdb"}};
+  EXPECT_EQ(refusal(document), "(accepted)");
+}
+
 TEST(Options, HaveDefaults) {
   Options options = manifest_of(small_manifest()).options;
   EXPECT_FALSE(options.dry_run);

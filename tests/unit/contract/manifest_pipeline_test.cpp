@@ -98,6 +98,14 @@ TEST(Convert, CompressesOnlyWhenAskedAtALevelFromOneToNine) {
   EXPECT_FALSE(convert.compress);
   EXPECT_EQ(convert.compress_level, std::nullopt);
   EXPECT_TRUE(manifest_of(manifest_with("/pipeline/convert/compress", true)).pipeline.convert.compress);
+  EXPECT_EQ(convert.compression, Compression::kDeflate);
+  for (const auto& [word, meant] :
+       {std::pair{"deflate", Compression::kDeflate}, std::pair{"zlib", Compression::kDeflate},
+        std::pair{"zstd", Compression::kZstd}})
+    EXPECT_EQ(manifest_of(manifest_with("/pipeline/convert/compression", word)).pipeline.convert.compression,
+              meant);
+  EXPECT_EQ(refusal(manifest_with("/pipeline/convert/compression", "lz4")),
+            "m.json: pipeline.convert.compression: \"lz4\" is not allowed; allowed: deflate, zstd");
   for (int level : {1, 9})
     EXPECT_EQ(
         manifest_of(manifest_with("/pipeline/convert/compress_level", level)).pipeline.convert.compress_level,

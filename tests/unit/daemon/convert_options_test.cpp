@@ -34,11 +34,14 @@ TEST(ConvertOptions, NothingAsksForNothing) {
 TEST(ConvertOptions, AValueMayStandWithItsOption) {
   EXPECT_EQ(parse_convert_options("-Oraw").format, contract::OutputFormat::kRaw);
   EXPECT_TRUE(parse_convert_options("-c -ocompression_type=zlib").compress);
+  EXPECT_EQ(parse_convert_options("-c -o compression_type=zlib").compression,
+            contract::Compression::kDeflate);
+  EXPECT_EQ(parse_convert_options("-c -o compression_type=zstd").compression, contract::Compression::kZstd);
 }
 
 TEST(ConvertOptions, WhatCannotBeHonouredIsNamed) {
   EXPECT_THAT(refusal("-O vmdk"), ::testing::HasSubstr("\"vmdk\""));
-  EXPECT_THAT(refusal("-c -o compression_type=zstd"), ::testing::HasSubstr("compression_type=zstd"));
+  EXPECT_THAT(refusal("-c -o compression_type=lz4"), ::testing::HasSubstr("compression_type=lz4"));
   EXPECT_THAT(refusal("-o preallocation=full"), ::testing::HasSubstr("preallocation=full"));
   EXPECT_THAT(refusal("-S 4k"), ::testing::HasSubstr("\"-S\""));
   EXPECT_THAT(refusal("-O"), ::testing::HasSubstr("needs a value"));

@@ -9,6 +9,7 @@
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
+#include "tests/unit/image/loop_device.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -16,40 +17,13 @@ namespace {
 using contract::OutputFormat;
 using contract::SourceFormat;
 
-// A loop device over a file, where we may have one.
-class LoopDevice {
- public:
-  explicit LoopDevice(const std::filesystem::path& file) {
-    os::ProcessOptions process;
-    process.arguments = {"losetup", "--find", "--show", file.string()};
-    try {
-      std::string said = os::run_program(process);
-      path_ = said.substr(0, said.find('\n'));
-    } catch (const os::Error&) {
-      // Not root, or no loop devices here.
-    }
-  }
-  ~LoopDevice() {
-    if (path_.empty()) return;
-    os::ProcessOptions process;
-    process.arguments = {"losetup", "--detach", path_.string()};
-    os::run_program(process);
-  }
-  LoopDevice(const LoopDevice&) = delete;
-  LoopDevice& operator=(const LoopDevice&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 class BlockDevice : public ::testing::Test {
  protected:
   os::TemporaryDirectory directory{"image-test"};
   testing::Random random{21};
   std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
   static constexpr std::uint64_t kDeviceSize = 40u << 20;
-  std::optional<LoopDevice> device;
+  std::optional<hyper2kvm::testing::LoopDevice> device;
 
   void SetUp() override {
     testing::write_all(at("device"), std::vector<std::byte>(kDeviceSize, std::byte{0xaa}));
@@ -102,6 +76,70 @@ TEST_F(BlockDevice, ADeviceThatIsTooSmallIsRefused) {
   EXPECT_THROW(
       testing::convert(at("disk.raw"), SourceFormat::kRaw, device->path(), {.format = OutputFormat::kRaw}),
       os::Error);
+}
+
+TEST_F(BlockDevice, HasNothingToBootUntilTheDiskIsFinished) {
+  testing::write_random_disk(at("disk.raw"), 4u << 20, random);
+  const std::vector<std::byte> expected = testing::read_all(at("disk.raw"));
+  create_overlay(at("overlay.qcow2"), 4u << 20);
+  os::ProcessOptions process;
+  process.arguments = {"qemu-io",
+                       "-f",
+                       "qcow2",
+                       "-c",
+                       "write -P 7 64k 64k",
+                       "-c",
+                       "write -z 0 64k",
+                       "-c",
+                       "write -P 8 960k 128k",
+                       at("overlay.qcow2").string()};
+  os::run_program(process);
+  const std::vector<std::byte> nothing(1u << 20);
+  auto head = [&] {
+    std::vector<std::byte> found = testing::read_all(device->path());
+    found.resize(nothing.size());
+    return found;
+  };
+  SourceImage source = open_source(testing::whole(at("disk.raw")), SourceFormat::kRaw, "disk0");
+  auto conversion = Conversion::create(source, device->path(), {.format = OutputFormat::kRaw});
+  EXPECT_TRUE(head() == nothing) << "what was there is gone at once";
+  conversion->copy([](std::uint64_t, std::uint64_t) {}, {});
+  conversion->apply_overlay(at("overlay.qcow2"), {});
+  EXPECT_TRUE(head() == nothing);
+  conversion->finish();
+  const std::vector<std::byte> found = testing::read_all(device->path());
+  EXPECT_EQ(found[0], std::byte{0});
+  EXPECT_EQ(found[65535], std::byte{0});
+  EXPECT_EQ(found[65536], std::byte{7});
+  EXPECT_EQ(found[131071], std::byte{7});
+  EXPECT_EQ(found[(960u << 10) - 1], expected[(960u << 10) - 1]);
+  EXPECT_EQ(found[960u << 10], std::byte{8});
+  EXPECT_EQ(found[(1088u << 10) - 1], std::byte{8});
+  EXPECT_TRUE(
+      std::equal(found.begin() + (1088 << 10), found.begin() + (4 << 20), expected.begin() + (1088 << 10)));
+  erase_head(device->path());
+  EXPECT_TRUE(head() == nothing);
+}
+
+TEST_F(BlockDevice, IsOursAloneWhileItIsWritten) {
+  testing::write_random_disk(at("disk.raw"), 4u << 20, random);
+  SourceImage source = open_source(testing::whole(at("disk.raw")), SourceFormat::kRaw, "disk0");
+  auto conversion = Conversion::create(source, device->path(), {.format = OutputFormat::kRaw});
+  try {
+    Conversion::create(source, device->path(), {.format = OutputFormat::kRaw});
+    ADD_FAILURE() << "two conversions write to one device";
+  } catch (const os::Error& error) {
+    EXPECT_NE(error.sentence().find("is in use"), std::string::npos) << error.sentence();
+  }
+}
+
+TEST_F(BlockDevice, StopsWhileTheRestOfALargeDeviceIsZeroed) {
+  os::File::open(at("disk.raw"), os::File::Mode::kCreate).truncate(32u << 20);
+  os::StopSource stop;
+  SourceImage source = open_source(testing::whole(at("disk.raw")), SourceFormat::kRaw, "disk0");
+  auto conversion = Conversion::create(source, device->path(), {.format = OutputFormat::kRaw});
+  stop.request_stop();
+  EXPECT_THROW(conversion->copy([](std::uint64_t, std::uint64_t) {}, stop.token()), os::Error);
 }
 
 }  // namespace
