@@ -77,4 +77,9 @@ ClaimView read_claim(const Json& claim) {
           text_at(claim, {"spec", "volumeMode"}) == "Block", kube::is_being_deleted(claim)};
 }
 
+MachineView read_machine(const Json& machine) {
+  return {kube::key_of(machine), kube::uid_of(machine), kube::label_of(machine, kConversionLabel),
+          kube::is_being_deleted(machine)};
+}
+
 }  // namespace hyper2kvm::conversion

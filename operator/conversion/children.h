@@ -60,4 +60,14 @@ struct ClaimView {
 
 ClaimView read_claim(const kube::Json& claim);
 
+// A VirtualMachine of the name that the conversion's machine is to have.
+struct MachineView {
+  kube::ObjectKey key;
+  std::string uid;
+  std::string conversion_uid;  // of the conversion that it was made by
+  bool is_being_deleted = false;
+};
+
+MachineView read_machine(const kube::Json& machine);
+
 }  // namespace hyper2kvm::conversion

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "operator/conversion/registration.h"
 #include "operator/conversion/words.h"
 #include "operator/kube/timestamp.h"
 
@@ -16,6 +17,40 @@ using kube::text_at;
 Json member(const Json& object, std::initializer_list<std::string_view> path) {
   const Json* found = find_at(object, path);
   return found != nullptr ? *found : Json();
+}
+
+kubevirt::Reference read_reference(const Json& object, std::string_view member) {
+  return {text_at(object, {member, "kind"}), text_at(object, {member, "name"})};
+}
+
+kubevirt::NetworkMapping read_network(const Json& object) {
+  kubevirt::NetworkMapping network;
+  network.source = text_at(object, {"source"});
+  bool is_pod = find_at(object, {"pod"}) != nullptr;
+  network.kind = is_pod ? kubevirt::NetworkKind::kPod : kubevirt::NetworkKind::kMultus;
+  network.multus = text_at(object, {"multus", "networkName"});
+  std::string binding = text_at(object, {"binding"});
+  if (binding.empty()) binding = is_pod ? "masquerade" : "bridge";
+  network.binding =
+      binding == "bridge" ? kubevirt::NetworkBinding::kBridge : kubevirt::NetworkBinding::kMasquerade;
+  return network;
+}
+
+kubevirt::Wishes read_wishes(const Json& object) {
+  kubevirt::Wishes wishes;
+  wishes.name = text_at(object, {"name"});
+  if (std::string strategy = text_at(object, {"runStrategy"}); !strategy.empty())
+    wishes.run_strategy = strategy;
+  if (const Json* networks = find_at(object, {"networks"}); networks != nullptr && networks->is_array())
+    for (const Json& network : *networks) wishes.networks.push_back(read_network(network));
+  wishes.instance_type = read_reference(object, "instancetype");
+  wishes.preference = read_reference(object, "preference");
+  wishes.disk_bus = text_at(object, {"diskBus"});
+  wishes.tpm = flag_at(object, {"tpm"});
+  if (const Json* labels = find_at(object, {"labels"}); labels != nullptr && labels->is_object())
+    for (const auto& [name, value] : labels->items())
+      if (value.is_string()) wishes.labels[name] = value.get<std::string>();
+  return wishes;
 }
 
 Spec read_spec(const Json& object) {
@@ -49,6 +84,9 @@ Spec read_spec(const Json& object) {
   spec.node_selector = member(object, {"spec", "runner", "nodeSelector"});
   spec.tolerations = member(object, {"spec", "runner", "tolerations"});
   spec.rate_limit = text_at(object, {"spec", "runner", "rateLimit"});
+  if (const Json* wishes = find_at(object, {"spec", "register", "kubevirt"});
+      wishes != nullptr && wishes->is_object())
+    spec.kubevirt = read_wishes(*wishes);
   return spec;
 }
 
@@ -138,7 +176,7 @@ std::string problem_of(const Spec& spec) {
   if (spec.compress && !spec.format.empty() && spec.format != "qcow2")
     return "spec.pipeline.convert asks for compression, which only the format qcow2 has. Set "
            "spec.output.format to qcow2, or leave the compression out.";
-  return "";
+  return problem_of_registration(spec);
 }
 
 }  // namespace hyper2kvm::conversion

@@ -12,6 +12,7 @@
 
 #include "operator/conversion/status.h"
 #include "operator/kube/object.h"
+#include "operator/kubevirt/virtual_machine.h"
 
 namespace hyper2kvm::conversion {
 
@@ -38,6 +39,7 @@ struct Spec {
   Json node_selector;  // null: none
   Json tolerations;    // null: none
   std::string rate_limit;
+  std::optional<kubevirt::Wishes> kubevirt;  // spec.register.kubevirt
 };
 
 struct Conversion {

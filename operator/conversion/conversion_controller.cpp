@@ -6,6 +6,7 @@
 #include "operator/conversion/conversion_metrics.h"
 #include "operator/conversion/decide.h"
 #include "operator/conversion/progress_reader.h"
+#include "operator/conversion/registration.h"
 #include "operator/conversion/words.h"
 #include "operator/kube/event_recorder.h"
 
@@ -125,6 +126,7 @@ struct ConversionController::Parts {
     seen.source_claim = claim_named(conversion.spec.source_claim);
     seen.output_claim = claim_named(conversion.output_claim_name());
     seen.progress = progress.latest(key);
+    if (conversion.spec.kubevirt && !conversion.status.is_finished()) see_machine(conversion, server, seen);
     if (conversion.is_being_deleted) {
       // What the finalizer promises is verified on the server.
       kube::ListOptions left;
@@ -158,6 +160,28 @@ struct ConversionController::Parts {
       for (const Json& pod : server.list(kube::types::kPods, own)) seen.pods.push_back(read_pod(pod));
     }
     return seen;
+  }
+
+  // Asked for only where it counts, and not watched: a cluster may have no KubeVirt.
+  void see_machine(const Conversion& conversion, const kube::Client& server, Observed& seen) const {
+    bool is_converting = conversion.status.is_in_flight() && !conversion.is_being_deleted;
+    auto pods_of_it = pods->cache().by_index(kByConversion, conversion.uid);
+    if (is_converting && std::none_of(pods_of_it.begin(), pods_of_it.end(),
+                                      [](const auto& pod) { return pod->is_finished(); }))
+      return;
+    if (auto machine = server.find(kubevirt::kVirtualMachines, machine_key(conversion)))
+      seen.machine = read_machine(*machine);
+    else
+      seen.has_kubevirt = knows_machines(server);
+  }
+  static bool knows_machines(const kube::Client& server) {
+    try {
+      server.get_path("/apis/" + kubevirt::kVirtualMachines.api_version());
+      return true;
+    } catch (const ApiError& error) {
+      if (error.is_not_found()) return false;
+      throw;
+    }
   }
 
   // Whoever led before has given out places.
@@ -256,12 +280,19 @@ struct ConversionController::Parts {
 
   // What the server will refuse again unless somebody changes something.
   static std::optional<Failure> refusal_of(const Action& action, const ApiError& error) {
-    bool is_making = std::holds_alternative<CreateJob>(action) || std::holds_alternative<CreateClaim>(action);
+    bool is_machine = std::holds_alternative<ApplyMachine>(action);
+    if (is_machine && error.is_not_found())
+      return Failure{"KubeVirtMissing", "register",
+                     "The cluster has no VirtualMachines (kubevirt.io/v1) any more.", false};
+    bool is_making = is_machine || std::holds_alternative<CreateJob>(action) ||
+                     std::holds_alternative<CreateClaim>(action);
     if (!is_making || (error.code() != 400 && error.code() != 403 && error.code() != 422))
       return std::nullopt;
-    const char* reason = std::holds_alternative<CreateJob>(action) ? "JobRefused" : "ClaimRefused";
+    const char* reason = is_machine                                  ? "MachineRefused"
+                         : std::holds_alternative<CreateJob>(action) ? "JobRefused"
+                                                                     : "ClaimRefused";
     // 403 is also a quota that is used up.
-    return Failure{reason, "", error.sentence(), error.code() == 403};
+    return Failure{reason, is_machine ? "register" : "", error.sentence(), error.code() == 403};
   }
 
   // --- actions ---
@@ -301,6 +332,12 @@ struct ConversionController::Parts {
                                make_job(conversion, action.attempt, options.runner, doing.avoided_nodes));
   }
 
+  void perform(const ApplyMachine& action, const Doing& doing) const {
+    doing.server.apply(kubevirt::kVirtualMachines, action.machine, kOperatorName);
+  }
+  void perform(const DeleteMachine& action, const Doing& doing) const {
+    remove(doing, kubevirt::kVirtualMachines, action.key, action.uid);
+  }
   void perform(const DeleteJob& action, const Doing& doing) const {
     remove(doing, kube::types::kJobs, action.key, action.uid);
   }

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "operator/conversion/manifests.h"
+#include "operator/conversion/registration.h"
 #include "operator/kube/timestamp.h"
+#include "runner/os/error.h"
 
 namespace hyper2kvm::conversion {
 namespace {
@@ -11,6 +13,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds kLongestBackoff{3600};
+constexpr seconds kLookForKubeVirt{30};
 
 // One decision while it is being made.
 class Deciding {
@@ -110,6 +113,14 @@ class Deciding {
       phase(Phase::kDeleting, "The runner is being stopped.");
       return;
     }
+    // A machine that was made from disks which do not stay.
+    if (!had_succeeded && seen_.machine && seen_.machine->conversion_uid == it_.uid) {
+      phase(Phase::kDeleting, "The VirtualMachine is being removed.");
+      if (!seen_.machine->is_being_deleted)
+        decision_.actions.emplace_back(DeleteMachine{seen_.machine->key, seen_.machine->uid});
+      look_again(seconds(1));
+      return;
+    }
     // A claim that was made for disks which never came.
     if (!had_succeeded && seen_.output_claim && seen_.output_claim->conversion_uid == it_.uid &&
         it_.makes_its_claim()) {
@@ -172,7 +183,7 @@ class Deciding {
       return;
     }
     if (seen_.refusal) return fail(*seen_.refusal);
-    if (!claims_are_there()) return;
+    if (!claims_are_there() || !machine_can_be_made()) return;
     if (!seen_.may_start) {
       std::string message = seen_.ahead_in_queue == 0
                                 ? "All places for conversions are taken."
@@ -233,6 +244,27 @@ class Deciding {
     return true;
   }
 
+  // Found out before hours are spent on the disks. Nobody tells when it changes.
+  bool machine_can_be_made() {
+    if (!it_.spec.kubevirt) return true;
+    if (!seen_.has_kubevirt) {
+      wait_for(
+          "KubeVirtMissing",
+          "The cluster has no VirtualMachines (kubevirt.io/v1). Install KubeVirt, or remove spec.register.");
+      look_again(kLookForKubeVirt);
+      return false;
+    }
+    if (seen_.machine && seen_.machine->conversion_uid != it_.uid) {
+      wait_for("MachineExists",
+               "There is a VirtualMachine " + seen_.machine->key.name +
+                   " already, which was not made by this conversion. Delete it, or set another "
+                   "spec.register.kubevirt.name.");
+      look_again(kLookForKubeVirt);
+      return false;
+    }
+    return true;
+  }
+
   void start() {
     ++status_.attempts;
     status_.job_name = job_name(it_, status_.attempts);
@@ -262,7 +294,9 @@ class Deciding {
     if (pod != nullptr) {
       if (!pod->node.empty()) status_.node = pod->node;
       if (auto result = result_of(*pod)) {
-        if (result->success)
+        if (result->success && it_.spec.kubevirt)
+          register_machine(*result->success);
+        else if (result->success)
           succeed(*result->success);
         else
           end_attempt(*result->failure);
@@ -343,6 +377,44 @@ class Deciding {
     announce(false, "Suspended", message);
   }
 
+  // The disks are there. The attempt stays in flight until the machine is, so that a crash in between costs
+  // nothing: the runner's result is read again.
+  void register_machine(const contract::TerminationResult& result) {
+    status_.failed_stage.clear();
+    if (result.total_disks != 1 || !result.machine)
+      return end_attempt({"MachineRefused", "register",
+                          result.machine
+                              ? "The machine has " + std::to_string(result.total_disks) +
+                                    " disks, and KubeVirt takes one from a claim. Convert it without "
+                                    "spec.register, and put each disk into a claim of its own."
+                              : "The runner does not say what the machine needs. Use a runner image of "
+                                "the operator's own version.",
+                          false});
+    if (seen_.machine && seen_.machine->conversion_uid != it_.uid)
+      return end_attempt({"MachineExists", "register",
+                          "There is a VirtualMachine " + seen_.machine->key.name +
+                              " already, which was not made by this conversion.",
+                          false});
+    if (seen_.machine) {
+      condition("Registered", "True", "Succeeded",
+                "The VirtualMachine " + seen_.machine->key.name + " was made.");
+      return succeed(result);
+    }
+    Json machine;
+    try {
+      machine = make_machine(it_, *result.machine);
+    } catch (const os::Error& error) {
+      return end_attempt({"MachineRefused", "register", error.sentence(), false});
+    }
+    std::string message = "The VirtualMachine " + machine_key(it_).name + " is being made.";
+    phase(Phase::kRunning, message);
+    condition("Registered", "False", "Registering", message);
+    for (const std::string& guess : kubevirt::guesses(*result.machine, *it_.spec.kubevirt))
+      announce(true, "Guessed", guess);
+    decision_.actions.emplace_back(ApplyMachine{std::move(machine)});
+    look_again(seconds(1));
+  }
+
   // --- the end ---
   void succeed(const contract::TerminationResult& result) {
     if (result.total_disks == 0)
@@ -368,7 +440,8 @@ class Deciding {
     status_.job_uid.clear();
     status_.progress.reset();
     status_.completion_time = kube::to_time(seen_.now);
-    status_.target = it_.output_claim_name() + "/" + it_.output_directory();
+    status_.target = it_.output_claim_name();
+    if (!it_.spec.kubevirt) status_.target += "/" + it_.output_directory();
     std::string message = std::to_string(result.total_disks) +
                           (result.total_disks == 1 ? " disk is" : " disks are") + " in " + status_.target +
                           ".";

@@ -30,12 +30,16 @@ struct Observed {
   std::vector<JobView> jobs;
   std::vector<PodView> pods;
   std::optional<ClaimView> source_claim, output_claim;
+  // For a conversion that registers its machine: whether the cluster has KubeVirt, and the VirtualMachine
+  // that has its name already.
+  bool has_kubevirt = true;
+  std::optional<MachineView> machine;
   // A place is free for it, now.
   bool may_start = false;
   std::size_t ahead_in_queue = 0;
   // From the runner's log, where it is read.
   std::optional<Progress> progress;
-  // The server refused to make what was asked for last: the Job or the claim.
+  // The server refused to make what was asked for last: the Job, the claim or the machine.
   std::optional<Failure> refusal;
   kube::Calendar now{};
 };
@@ -47,6 +51,13 @@ struct CreateClaim {};
 struct CreateJob {
   std::int64_t attempt = 0;
 };
+struct ApplyMachine {
+  Json machine;
+};
+struct DeleteMachine {
+  kube::ObjectKey key;
+  std::string uid;
+};
 struct DeleteJob {
   kube::ObjectKey key;
   std::string uid;
@@ -57,8 +68,8 @@ struct DeleteClaim {
 };
 // Its time to live is over.
 struct DeleteConversion {};
-using Action = std::variant<AddFinalizer, RemoveFinalizer, CreateClaim, CreateJob, DeleteJob, DeleteClaim,
-                            DeleteConversion>;
+using Action = std::variant<AddFinalizer, RemoveFinalizer, CreateClaim, CreateJob, ApplyMachine,
+                            DeleteMachine, DeleteJob, DeleteClaim, DeleteConversion>;
 
 // For people who watch the conversion.
 struct Announcement {

@@ -95,8 +95,14 @@ std::vector<std::string> runner_command(const Conversion& conversion) {
   std::vector<std::string> command = {"hyper2kvm", "convert"};
   if (!spec.path.empty()) command.push_back(in_source(spec.path));
   for (const std::string& disk : spec.disks) command.push_back(in_source(disk));
-  command.push_back("--output=" + std::string(kOutputFolder) + "/" + conversion.output_directory());
-  if (!spec.format.empty()) command.push_back("--output-format=" + spec.format);
+  if (spec.kubevirt) {
+    // What KubeVirt looks for in a claim.
+    command.insert(command.end(), {"--output=" + std::string(kOutputFolder), "--output-format=raw",
+                                   "--output-filename=disk.img"});
+  } else {
+    command.push_back("--output=" + std::string(kOutputFolder) + "/" + conversion.output_directory());
+    if (!spec.format.empty()) command.push_back("--output-format=" + spec.format);
+  }
   if (std::string name = kube::text_at(spec.vm, {"name"}); !name.empty()) command.push_back("--name=" + name);
   command.push_back("--override=" + overrides_of(spec).dump());
   if (!spec.rate_limit.empty()) command.push_back("--rate-limit=" + spec.rate_limit);

@@ -156,6 +156,9 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
       ->expected(1)
       ->check(CLI::Validator(
           [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, ""));
+  app.add_option("--output-filename", arguments.output_filename,
+                 "File name of the converted disk, for a machine with one disk; else its id and format")
+      ->type_name("NAME");
   app.add_flag("-c,--compress", arguments.compress, "Compress the converted disks (qcow2)");
   app.add_option_function<std::string>(
          "--compression",
@@ -223,6 +226,14 @@ void apply(const ConvertArguments& arguments, pipeline::Job& job) {
   if (!arguments.output_directory.empty())
     manifest.output.directory = fs::absolute(arguments.output_directory).string();
   if (arguments.output_format) manifest.output.format = *arguments.output_format;
+  if (!arguments.output_filename.empty()) {
+    if (arguments.output_filename.find('/') != std::string::npos || arguments.output_filename == "." ||
+        arguments.output_filename == "..")
+      throw Error(ErrorKind::kUsage, "--output-filename",
+                  "\"" + arguments.output_filename + "\" is no plain file name",
+                  "Name the directory with --output.");
+    manifest.output.filename = arguments.output_filename;
+  }
   if (!arguments.output_devices.empty()) {
     if (arguments.output_format && *arguments.output_format != contract::OutputFormat::kRaw)
       throw Error(ErrorKind::kUsage, "--output-device", "is given together with another format than raw",

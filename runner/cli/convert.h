@@ -18,6 +18,7 @@ struct ConvertArguments {
   std::string output_directory;
   std::optional<contract::OutputFormat> output_format;
   std::vector<std::string> output_devices;  // "PATH" or "ID=PATH"
+  std::string output_filename;
   bool compress = false;
   std::optional<contract::Compression> compression;
   std::optional<int> compress_level;

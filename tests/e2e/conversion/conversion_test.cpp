@@ -176,6 +176,77 @@ TEST_F(Conversions, OneBecomesAJobAndThenReady) {
   EXPECT_THAT(reasons, testing::IsSupersetOf({"Started", "Succeeded"}));
 }
 
+// KubeVirt's own definition, where the environment says where it is; no KubeVirt runs.
+class Registrations : public Conversions {
+ protected:
+  void SetUp() override {
+    const char* folder = std::getenv("HYPER2KVM_KUBEVIRT_CRDS");
+    if (folder == nullptr)
+      GTEST_SKIP() << "HYPER2KVM_KUBEVIRT_CRDS does not name a folder with the CRDs of KubeVirt";
+    Conversions::SetUp();
+    definition_ = std::string(folder) + "/virtualmachines.kubevirt.io.yaml";
+  }
+  void install_kubevirt() {
+    os::ProcessOptions apply;
+    // `create`: the definition is larger than what `apply` can note in an annotation.
+    apply.arguments = {std::string(std::getenv("CLUSTER_SCRIPTS")) + "/kubectl.sh", "create", "-f",
+                       definition_};
+    os::run_program(apply);
+  }
+  void remove_kubevirt() {
+    os::ProcessOptions remove;
+    remove.arguments = {std::string(std::getenv("CLUSTER_SCRIPTS")) + "/kubectl.sh", "delete",
+                        "--ignore-not-found", "-f", definition_};
+    os::run_program(remove);
+  }
+  void TearDown() override {
+    if (definition_.empty()) return;
+    Conversions::TearDown();
+    remove_kubevirt();
+  }
+  static contract::Report success_with_machine() {
+    contract::Report report = success();
+    report.artifacts[0].path = "/output/disk.img";
+    report.artifacts[0].format = "raw";
+    report.machine = contract::MachineFacts{.name = "web",
+                                            .cpus = 2,
+                                            .mem_gb = 4,
+                                            .firmware = contract::Firmware::kBios,
+                                            .virtio = true,
+                                            .nics = {{.mac = "00:50:56:aa:bb:cc", .network = "VM Network"}},
+                                            .total_nics = 1};
+    return report;
+  }
+
+ private:
+  std::string definition_;
+};
+
+TEST_F(Registrations, WaitForKubeVirtAndMakeTheVirtualMachine) {
+  start_operator();
+  add("web", {{"register", {{"kubevirt", Json::object()}}}});
+  ASSERT_TRUE(eventually([&] { return reason_of("web", "Ready") == "KubeVirtMissing"; }));
+  EXPECT_TRUE(jobs().empty());
+  install_kubevirt();
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  end(pods()[0], success_with_machine());
+  ASSERT_TRUE(becomes("web", Phase::kSucceeded)) << status_of("web").message;
+  auto machine = client.find(kubevirt::kVirtualMachines, key("web"));
+  ASSERT_TRUE(machine);
+  EXPECT_EQ((*machine)["spec"]["runStrategy"], "Halted");
+  EXPECT_EQ((*machine)["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
+            "disks");
+  EXPECT_EQ((*machine)["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"][0]["macAddress"],
+            "00:50:56:aa:bb:cc");
+  // The machine outlives the conversion.
+  client.remove(kConversions, key("web"));
+  EXPECT_TRUE(eventually([&] { return !client.find(kConversions, key("web")); }));
+  EXPECT_TRUE(client.find(kubevirt::kVirtualMachines, key("web")));
+  // One of its name is not taken over by another conversion.
+  add("other", {{"register", {{"kubevirt", {{"name", "web"}}}}}});
+  EXPECT_TRUE(eventually([&] { return reason_of("other", "Ready") == "MachineExists"; }));
+}
+
 TEST_F(Conversions, AFailureOfTheInputIsFinalAndInTheObject) {
   start_operator();
   add("web");

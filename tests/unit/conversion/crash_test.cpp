@@ -40,7 +40,8 @@ class World {
 
   const Status& status() const { return conversion_.status; }
   bool is_gone() const { return !exists_; }
-  bool is_clean() const { return jobs_.empty() && pods_.empty() && !own_claim_; }
+  bool is_clean() const { return jobs_.empty() && pods_.empty() && !own_claim_ && !machine_; }
+  bool has_machine() const { return machine_.has_value(); }
   int writes() const { return writes_; }
   int most_runners_at_once() const { return most_runners_; }
   const std::map<std::string, int>& made_jobs() const { return made_jobs_; }
@@ -59,6 +60,7 @@ class World {
       seen.output_claim.reset();
       if (own_claim_) seen.output_claim = ClaimView{{"vms", "web-disks"}, "c", conversion_.uid, false, false};
     }
+    if (machine_) seen.machine = read_machine(*machine_);
     for (const auto& [name, job] : jobs_) seen.jobs.push_back(job);
     for (const auto& [name, pod] : pods_) seen.pods.push_back(pod);
     Decision decision = decide(seen);
@@ -77,6 +79,8 @@ class World {
   void apply(const RemoveFinalizer&) { exists_ = false; }
   void apply(const CreateClaim&) { own_claim_ = true; }
   void apply(const DeleteClaim&) { own_claim_ = false; }
+  void apply(const ApplyMachine& action) { machine_ = action.machine; }
+  void apply(const DeleteMachine&) { machine_.reset(); }
   void apply(const DeleteConversion&) { conversion_.is_being_deleted = true; }
   void apply(const CreateJob& action) {
     Conversion at = conversion_;
@@ -128,6 +132,7 @@ class World {
   Conversion conversion_;
   bool exists_ = true;
   bool own_claim_ = false;
+  std::optional<Json> machine_;
   bool wakes_ = false;
   std::map<std::string, JobView> jobs_;
   std::map<std::string, PodView> pods_;
@@ -187,6 +192,47 @@ TEST(Crash, TwiceInARowDoesNoMoreHarmThanOnce) {
       world.run_operator(kNever);
       EXPECT_EQ(world.status().phase, Phase::kSucceeded) << first << ", " << second;
       EXPECT_EQ(world.most_runners_at_once(), 1) << first << ", " << second;
+    }
+  }
+}
+
+Conversion to_be_registered() {
+  Conversion conversion = fresh();
+  conversion.spec.kubevirt = kubevirt::Wishes{};
+  return conversion;
+}
+
+TEST(Crash, WhileAMachineIsRegisteredLeavesOneThatIs) {
+  World calm(to_be_registered());
+  calm.run_operator(kNever);
+  ASSERT_EQ(calm.status().phase, Phase::kSucceeded) << calm.status().message;
+  for (int crash = 0; crash <= calm.writes(); ++crash) {
+    World world(to_be_registered());
+    world.run_operator(crash);
+    world.run_operator(kNever);
+    EXPECT_EQ(world.status().phase, Phase::kSucceeded) << "after write " << crash;
+    EXPECT_EQ(world.status().attempts, 1) << "after write " << crash;
+    EXPECT_TRUE(world.has_machine()) << "after write " << crash;
+    EXPECT_EQ(value_of(world.status(), "Registered"), "True") << "after write " << crash;
+  }
+}
+
+TEST(Crash, ACancellationBeforeAMachineIsReadyRemovesIt) {
+  World calm(to_be_registered());
+  calm.run_operator(kNever);
+  for (int moment = 1; moment < calm.writes(); ++moment) {
+    for (int crash = 0; crash <= 6; ++crash) {
+      World world(to_be_registered());
+      world.run_operator(moment);
+      bool was_ready = world.status().phase == Phase::kSucceeded;
+      world.remove_conversion();
+      world.run_operator(crash);
+      world.run_operator(kNever);
+      EXPECT_TRUE(world.is_gone()) << moment << ", " << crash;
+      if (was_ready)
+        EXPECT_TRUE(world.has_machine()) << moment << ", " << crash;
+      else
+        EXPECT_TRUE(world.is_clean()) << moment << ", " << crash;
     }
   }
 }

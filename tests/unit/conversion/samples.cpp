@@ -67,6 +67,7 @@ std::string success_message() {
   report.success = true;
   report.artifacts.push_back(
       {.path = "/output/web/disk-0.qcow2", .disk_id = "disk-0", .format = "qcow2", .size_bytes = 4096});
+  report.machine = contract::MachineFacts{.name = "web", .cpus = 2, .mem_gb = 4, .virtio = true};
   return contract::to_termination_message(report);
 }
 
