@@ -328,8 +328,8 @@ struct ConversionController::Parts {
         return;
       }
     }
-    doing.server.create_or_get(kube::types::kJobs,
-                               make_job(conversion, action.attempt, options.runner, doing.avoided_nodes));
+    doing.server.create_or_get(kube::types::kJobs, make_job(conversion, action.attempt, options.runner,
+                                                            doing.avoided_nodes, action.output_is_block));
   }
 
   void perform(const ApplyMachine& action, const Doing& doing) const {

@@ -235,13 +235,26 @@ class Deciding {
              false;
     if (seen_.output_claim->is_being_deleted)
       return wait_for("OutputMissing", "The claim " + output + " for the disks is being deleted."), false;
-    if (seen_.output_claim->is_block)
-      return wait_for("OutputIsBlock",
-                      "The claim " + output +
-                          " is a block volume. Name a claim with volumeMode Filesystem for the "
-                          "disks."),
-             false;
+    if (std::string problem = problem_of_block(); !problem.empty())
+      return wait_for("OutputIsBlock", "The claim " + output + " is a block volume, " + problem), false;
     return true;
+  }
+
+  bool output_is_block() const { return seen_.output_claim && seen_.output_claim->is_block; }
+  // What a block volume cannot take.
+  std::string problem_of_block() const {
+    if (!output_is_block()) return "";
+    if (!it_.spec.format.empty() && it_.spec.format != "raw")
+      return "which holds a raw disk and no " + it_.spec.format +
+             ". Set spec.output.format to raw, or name a claim with volumeMode Filesystem.";
+    if (it_.spec.compress)
+      return "which holds a raw disk, and a raw disk cannot be compressed. Leave the compression out, or "
+             "name a "
+             "claim with volumeMode Filesystem.";
+    if (it_.spec.disks.size() > 1)
+      return "which holds one disk, and spec.source names " + std::to_string(it_.spec.disks.size()) +
+             ". Name a claim with volumeMode Filesystem.";
+    return "";
   }
 
   // Found out before hours are spent on the disks. Nobody tells when it changes.
@@ -279,7 +292,7 @@ class Deciding {
     condition("Running", "True", "Starting", message);
     condition("Ready", "False", "Running", "The conversion is not finished.");
     announce(false, "Started", "The Job " + status_.job_name + " was started.");
-    decision_.actions.emplace_back(CreateJob{status_.attempts});
+    decision_.actions.emplace_back(CreateJob{status_.attempts, output_is_block()});
     decision_.place = Place::kHolds;
     if (auto limit = deadline()) look_again(until(*limit));
   }
@@ -309,7 +322,7 @@ class Deciding {
     }
     if (job == nullptr) {
       if (status_.job_uid.empty()) {
-        decision_.actions.emplace_back(CreateJob{status_.attempts});
+        decision_.actions.emplace_back(CreateJob{status_.attempts, output_is_block()});
         return;
       }
       return end_attempt({"JobDeleted", "", "Somebody deleted the Job " + status_.job_name + ".", true});
@@ -423,10 +436,18 @@ class Deciding {
            "The runner made no disk, because the input asks for none: options.dry_run is set in the "
            "manifest.",
            false});
+    bool on_device = !result.disks.empty() && result.disks[0].path == kOutputDevice;
+    if (on_device && result.total_disks > 1)
+      return end_attempt(
+          {"TooManyDisks", "",
+           "The machine has " + std::to_string(result.total_disks) +
+               " disks, and a block volume holds one. Name a claim with volumeMode Filesystem.",
+           false});
     std::string root = std::string(kOutputFolder) + "/";
     status_.artifacts.clear();
     for (const contract::TerminationResult::Disk& disk : result.disks) {
       std::string path = disk.path.rfind(root, 0) == 0 ? disk.path.substr(root.size()) : disk.path;
+      if (on_device) path.clear();  // the claim is the disk
       status_.artifacts.push_back({disk.disk_id, it_.output_claim_name(), path, disk.format,
                                    static_cast<std::int64_t>(disk.size_bytes)});
     }
@@ -441,7 +462,7 @@ class Deciding {
     status_.progress.reset();
     status_.completion_time = kube::to_time(seen_.now);
     status_.target = it_.output_claim_name();
-    if (!it_.spec.kubevirt) status_.target += "/" + it_.output_directory();
+    if (!it_.spec.kubevirt && !on_device) status_.target += "/" + it_.output_directory();
     std::string message = std::to_string(result.total_disks) +
                           (result.total_disks == 1 ? " disk is" : " disks are") + " in " + status_.target +
                           ".";

@@ -10,6 +10,8 @@ namespace {
 constexpr const char* kSourceFolder = "/source";
 constexpr const char* kTerminationPath = "/dev/termination-log";
 constexpr std::int64_t kUser = 10001;
+// Where the disk goes to a device, the folder has the report and what is half made of the repair.
+constexpr const char* kReportLimit = "1Gi";
 // A conversion that is told to stop removes what it has half made.
 constexpr int kGraceSeconds = 60;
 
@@ -44,12 +46,12 @@ Json overrides_of(const Spec& spec) {
   return overrides;
 }
 
-Json make_container(const Conversion& conversion, const RunnerDefaults& defaults) {
+Json make_container(const Conversion& conversion, const RunnerDefaults& defaults, bool output_is_block) {
   const Spec& spec = conversion.spec;
   Json container = {
       {"name", kRunnerContainer},
       {"image", spec.image.empty() ? defaults.image : spec.image},
-      {"command", runner_command(conversion)},
+      {"command", runner_command(conversion, output_is_block)},
       {"workingDir", kOutputFolder},
       // The appliance's memory is a file that is mapped executable: a tmpfs is what allows that everywhere.
       {"env", Json::array({{{"name", "TMPDIR"}, {"value", "/tmp"}}})},
@@ -65,6 +67,8 @@ Json make_container(const Conversion& conversion, const RunnerDefaults& defaults
       {"volumeMounts", Json::array({{{"name", "source"}, {"mountPath", kSourceFolder}, {"readOnly", true}},
                                     {{"name", "output"}, {"mountPath", kOutputFolder}},
                                     {{"name", "memory"}, {"mountPath", "/tmp"}}})}};
+  if (output_is_block)
+    container["volumeDevices"] = Json::array({{{"name", "device"}, {"devicePath", kOutputDevice}}});
   if (!spec.image_pull_policy.empty()) container["imagePullPolicy"] = spec.image_pull_policy;
   return container;
 }
@@ -89,20 +93,22 @@ std::string job_name(const Conversion& conversion, std::int64_t attempt) {
   return name + "-" + conversion.uid.substr(0, 8) + "-" + std::to_string(attempt);
 }
 
-std::vector<std::string> runner_command(const Conversion& conversion) {
+std::vector<std::string> runner_command(const Conversion& conversion, bool output_is_block) {
   const Spec& spec = conversion.spec;
   auto in_source = [](const std::string& path) { return std::string(kSourceFolder) + "/" + path; };
   std::vector<std::string> command = {"hyper2kvm", "convert"};
   if (!spec.path.empty()) command.push_back(in_source(spec.path));
   for (const std::string& disk : spec.disks) command.push_back(in_source(disk));
-  if (spec.kubevirt) {
+  std::string directory = kOutputFolder;
+  if (!spec.kubevirt || output_is_block) directory += "/" + conversion.output_directory();
+  command.push_back("--output=" + directory);
+  if (output_is_block)
+    command.push_back("--output-device=" + std::string(kOutputDevice));
+  else if (spec.kubevirt)
     // What KubeVirt looks for in a claim.
-    command.insert(command.end(), {"--output=" + std::string(kOutputFolder), "--output-format=raw",
-                                   "--output-filename=disk.img"});
-  } else {
-    command.push_back("--output=" + std::string(kOutputFolder) + "/" + conversion.output_directory());
-    if (!spec.format.empty()) command.push_back("--output-format=" + spec.format);
-  }
+    command.insert(command.end(), {"--output-format=raw", "--output-filename=disk.img"});
+  else if (!spec.format.empty())
+    command.push_back("--output-format=" + spec.format);
   if (std::string name = kube::text_at(spec.vm, {"name"}); !name.empty()) command.push_back("--name=" + name);
   command.push_back("--override=" + overrides_of(spec).dump());
   if (!spec.rate_limit.empty()) command.push_back("--rate-limit=" + spec.rate_limit);
@@ -112,7 +118,7 @@ std::vector<std::string> runner_command(const Conversion& conversion) {
 }
 
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              const std::set<std::string>& avoided_nodes) {
+              const std::set<std::string>& avoided_nodes, bool output_is_block) {
   const Spec& spec = conversion.spec;
   Json job = {{"apiVersion", "batch/v1"},
               {"kind", "Job"},
@@ -137,13 +143,17 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
         // Else the kubelet would walk through every file of a large volume before each start.
         {"fsGroupChangePolicy", "OnRootMismatch"},
         {"seccompProfile", {{"type", "RuntimeDefault"}}}}},
-      {"containers", Json::array({make_container(conversion, defaults)})},
+      {"containers", Json::array({make_container(conversion, defaults, output_is_block)})},
       {"volumes",
        Json::array(
            {{{"name", "source"},
              {"persistentVolumeClaim", {{"claimName", spec.source_claim}, {"readOnly", true}}}},
             {{"name", "output"}, {"persistentVolumeClaim", {{"claimName", conversion.output_claim_name()}}}},
             {{"name", "memory"}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Gi"}}}}})}};
+  if (output_is_block) {
+    pod["volumes"][1]["name"] = "device";
+    pod["volumes"].push_back({{"name", "output"}, {"emptyDir", {{"sizeLimit", kReportLimit}}}});
+  }
   // A claim that is both is mounted once more, under the same name of a volume: the source stays read-only by
   // its mount.
   if (spec.source_claim == conversion.output_claim_name()) {
@@ -173,6 +183,8 @@ Json make_claim(const Conversion& conversion) {
     modes = *given;
   claim["spec"] = {{"accessModes", modes},
                    {"resources", {{"requests", {{"storage", kube::text_at(wanted, {"storage"})}}}}}};
+  if (kube::find_at(wanted, {"volumeMode"}) != nullptr)
+    claim["spec"]["volumeMode"] = kube::text_at(wanted, {"volumeMode"});
   if (kube::find_at(wanted, {"storageClassName"}) != nullptr)
     claim["spec"]["storageClassName"] = kube::text_at(wanted, {"storageClassName"});
   return claim;

@@ -17,16 +17,17 @@ struct RunnerDefaults {
 // twice; a conversion that was deleted and made again has another UID and so other names.
 std::string job_name(const Conversion& conversion, std::int64_t attempt);
 
-// Where the runner has the output claim.
+// Where the runner has the output claim, and where it has one that is a block volume.
 inline constexpr const char* kOutputFolder = "/output";
+inline constexpr const char* kOutputDevice = "/dev/output";
 
 // What the runner is started with: the program and its arguments.
-std::vector<std::string> runner_command(const Conversion& conversion);
+std::vector<std::string> runner_command(const Conversion& conversion, bool output_is_block = false);
 
 // The pod meets the restricted Pod Security Standard and has no credentials of the cluster.
 // avoided_nodes: those that are full.
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              const std::set<std::string>& avoided_nodes);
+              const std::set<std::string>& avoided_nodes, bool output_is_block = false);
 
 // The claim of spec.output.volumeClaimTemplate. It has no owner: the disks outlive the conversion.
 Json make_claim(const Conversion& conversion);

@@ -76,7 +76,25 @@ TEST(Decide, ClaimsThatAreNotThereAreWaitedFor) {
       {"block source", [](Observed& seen) { seen.source_claim->is_block = true; }, "SourceIsBlock"},
       {"no output", [](Observed& seen) { seen.output_claim.reset(); }, "OutputMissing"},
       {"output goes", [](Observed& seen) { seen.output_claim->is_being_deleted = true; }, "OutputMissing"},
-      {"block output", [](Observed& seen) { seen.output_claim->is_block = true; }, "OutputIsBlock"},
+      {"qcow2 to block",
+       [](Observed& seen) {
+         seen.output_claim->is_block = true;
+         seen.conversion.spec.format = "qcow2";
+       },
+       "OutputIsBlock"},
+      {"compressed to block",
+       [](Observed& seen) {
+         seen.output_claim->is_block = true;
+         seen.conversion.spec.compress = true;
+       },
+       "OutputIsBlock"},
+      {"several disks to block",
+       [](Observed& seen) {
+         seen.output_claim->is_block = true;
+         seen.conversion.spec.path.clear();
+         seen.conversion.spec.disks = {"a.vmdk", "b.vmdk"};
+       },
+       "OutputIsBlock"},
       {"another's claim", [](Observed& seen) { seen.conversion = with_template(); }, "ClaimExists"},
   };
   for (const auto& one : cases) {
@@ -88,6 +106,28 @@ TEST(Decide, ClaimsThatAreNotThereAreWaitedFor) {
     EXPECT_EQ(reason_of(decision.status, "Ready"), one.reason) << one.name;
     EXPECT_EQ(decision.place, Place::kNone) << one.name;
   }
+}
+
+TEST(Decide, ADiskOnABlockVolumeIsTheClaim) {
+  Observed seen = observed(sample());
+  seen.output_claim->is_block = true;
+  Decision decision = decide(seen);
+  ASSERT_NE(find_action<CreateJob>(decision), nullptr);
+  EXPECT_TRUE(find_action<CreateJob>(decision)->output_is_block);
+  seen = running();
+  seen.output_claim->is_block = true;
+  contract::Report report;
+  report.success = true;
+  report.artifacts.push_back({.path = "/dev/output", .disk_id = "disk-0", .format = "raw"});
+  seen.pods[0] = ended(seen.pods[0], 0, contract::to_termination_message(report));
+  Status status = decide(seen).status;
+  EXPECT_EQ(status.phase, Phase::kSucceeded);
+  EXPECT_EQ(status.target, "disks");
+  EXPECT_EQ(status.artifacts.at(0).path, "");
+  // What does not fit on it is no success.
+  report.artifacts.push_back({.path = "/output/web/disk-1.raw", .disk_id = "disk-1", .format = "raw"});
+  seen.pods[0] = ended(seen.pods[0], 0, contract::to_termination_message(report));
+  EXPECT_EQ(reason_of(decide(seen).status, "Failed"), "TooManyDisks");
 }
 
 TEST(Decide, TellsWhatWasFoundInTheGuest) {

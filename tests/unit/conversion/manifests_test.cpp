@@ -64,6 +64,18 @@ TEST(MakeJob, BelongsToItsConversion) {
   EXPECT_EQ(job["spec"]["backoffLimit"], 0);
 }
 
+TEST(MakeJob, WritesToABlockVolumeAsToADevice) {
+  Json pod = make_job(sample(), 1, kDefaults, {}, true)["spec"]["template"]["spec"];
+  Json container = pod["containers"][0];
+  EXPECT_EQ(container["volumeDevices"], Json::parse(R"([{"name": "device", "devicePath": "/dev/output"}])"));
+  EXPECT_THAT(container["command"].get<std::vector<std::string>>(), Contains("--output-device=/dev/output"));
+  EXPECT_EQ(pod["volumes"][1]["name"], "device");
+  EXPECT_EQ(pod["volumes"][1]["persistentVolumeClaim"]["claimName"], "disks");
+  // The report and what is half made have a folder that goes with the pod.
+  EXPECT_EQ(pod["volumes"].back()["name"], "output");
+  EXPECT_TRUE(pod["volumes"].back().contains("emptyDir"));
+}
+
 TEST(MakeJob, MeetsTheRestrictedPodSecurityStandard) {
   Json pod = make_job(sample(), 1, kDefaults, {})["spec"]["template"]["spec"];
   EXPECT_EQ(pod["automountServiceAccountToken"], false);
