@@ -207,7 +207,7 @@ class Daemon {
     if (watch_.descriptor() >= 0) polled.push_back({watch_.descriptor(), POLLIN, 0});
     dispatcher_.add_to(polled);
     if (control_) control_->add_to(polled);
-    bool more = !new_files_.empty() || !backlog_.empty();
+    bool more = !new_files_.empty() || !backlog_.empty() || dispatcher_.has_more_to_tend();
     ::poll(polled.data(), polled.size(), more ? 0 : static_cast<int>(kTick.count()));
   }
 

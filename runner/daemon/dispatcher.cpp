@@ -23,6 +23,7 @@ using os::ErrorKind;
 constexpr std::chrono::seconds kUntilKill{8};
 constexpr std::chrono::seconds kProgressLines{10};
 constexpr std::chrono::seconds kUndoneAgain{5};
+constexpr std::chrono::milliseconds kAdmissionSlice{5};
 
 std::int64_t now() { return std::time(nullptr); }
 
@@ -191,9 +192,15 @@ void Dispatcher::admit(Job& claimed) {
   end(claimed, Phase::kCancelled);
 }
 
+// In slices too: hundreds may become durable together.
 bool Dispatcher::take_durable_claims() {
+  for (ClaimSync::Outcome& outcome : claim_sync_.take_outcomes())
+    durable_claims_.push_back(std::move(outcome));
   bool any = false;
-  for (const ClaimSync::Outcome& outcome : claim_sync_.take_outcomes()) {
+  auto begin = std::chrono::steady_clock::now();
+  while (!durable_claims_.empty() && std::chrono::steady_clock::now() - begin < kAdmissionSlice) {
+    ClaimSync::Outcome outcome = std::move(durable_claims_.front());
+    durable_claims_.pop_front();
     auto found = jobs_.find(outcome.job);
     if (found == jobs_.end() || found->second.phase != Phase::kClaimed) continue;
     try {

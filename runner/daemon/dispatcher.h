@@ -16,6 +16,7 @@
 
 #include <poll.h>
 
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -67,6 +68,8 @@ class Dispatcher {
   // From now on nothing starts; what runs goes on.
   void drain() { draining_ = true; }
   bool draining() const { return draining_; }
+  // Something is left to be done in tend() that nothing polled tells of.
+  bool has_more_to_tend() const { return !durable_claims_.empty(); }
   bool idle() const { return running_.empty(); }
   bool has_free_slot() const {
     return settings_.max_concurrent == 0 || running_.size() < settings_.max_concurrent;
@@ -121,6 +124,7 @@ class Dispatcher {
   Log& log_;
   Journal journal_;
   ClaimSync claim_sync_;
+  std::deque<ClaimSync::Outcome> durable_claims_;
   Statistics statistics_;
   Notifier notifier_;
   Jobs jobs_;
