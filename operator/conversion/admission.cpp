@@ -51,21 +51,4 @@ std::vector<kube::ObjectKey> Admission::next_locked() const {
   return keys;
 }
 
-NodePlaces node_places(const std::vector<std::shared_ptr<const PodView>>& pods, std::size_t holders,
-                       std::size_t limit) {
-  NodePlaces places;
-  if (limit == 0) return places;
-  std::map<std::string, std::size_t> runners;
-  std::size_t placed = 0;
-  for (const auto& pod : pods) {
-    if (pod->is_finished()) continue;
-    if (!pod->node.empty()) ++runners[pod->node];
-    if (!pod->node.empty() || pod->is_unschedulable) ++placed;
-  }
-  places.all_are_placed = holders <= placed;
-  for (const auto& [node, count] : runners)
-    if (count >= limit) places.full.insert(node);
-  return places;
-}
-
 }  // namespace hyper2kvm::conversion

@@ -1,5 +1,4 @@
-// Which conversions may run at once: a cluster-wide limit, in the order in which they were created, and a
-// limit for each node.
+// Which conversions may run at once: a cluster-wide limit, in the order in which they were created.
 //
 // The one operator that leads decides, so it need not ask anybody: it counts the places that it has given
 // out, without waiting for its own writes to come back through the cache. Whoever leads next learns from the
@@ -8,7 +7,6 @@
 
 #include <cstddef>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -48,15 +46,5 @@ class Admission {
   std::set<Turn> waiting_;
   std::map<kube::ObjectKey, kube::Calendar> created_;  // of those that wait
 };
-
-// Which nodes have as many runners as they may.
-struct NodePlaces {
-  std::set<std::string> full;
-  // Every runner that was started has its node, or none takes it: where the others will be is known.
-  bool all_are_placed = true;
-};
-// pods: all runners'. holders: how many places are given out. limit: of each node; 0 is none.
-NodePlaces node_places(const std::vector<std::shared_ptr<const PodView>>& pods, std::size_t holders,
-                       std::size_t limit);
 
 }  // namespace hyper2kvm::conversion

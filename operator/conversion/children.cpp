@@ -1,5 +1,7 @@
 #include "operator/conversion/children.h"
 
+#include <charconv>
+
 #include "operator/conversion/words.h"
 
 namespace hyper2kvm::conversion {
@@ -48,6 +50,11 @@ PodView read_pod(const Json& pod) {
   view.job_name = kube::label_of(pod, "job-name");
   if (view.job_name.empty()) view.job_name = kube::label_of(pod, "batch.kubernetes.io/job-name");
   view.node = text_at(pod, {"spec", "nodeName"});
+  std::string slot = kube::label_of(pod, kNodeSlotLabel);
+  std::size_t number = 0;
+  if (auto [end, error] = std::from_chars(slot.data(), slot.data() + slot.size(), number);
+      !slot.empty() && error == std::errc() && end == slot.data() + slot.size())
+    view.node_slot = number;
   view.phase = text_at(pod, {"status", "phase"});
   view.reason = text_at(pod, {"status", "reason"});
   view.message = text_at(pod, {"status", "message"});

@@ -29,6 +29,7 @@ struct PodView {
   std::string conversion_uid, conversion_name;
   std::string job_name;
   std::string node;
+  std::optional<std::size_t> node_slot;
   std::string phase;            // Pending, Running, Succeeded, Failed, Unknown
   std::string reason, message;  // why the pod as a whole failed: Evicted, NodeLost
   bool is_being_deleted = false;

@@ -5,6 +5,7 @@
 #include "operator/conversion/admission.h"
 #include "operator/conversion/conversion_metrics.h"
 #include "operator/conversion/decide.h"
+#include "operator/conversion/node_slots.h"
 #include "operator/conversion/progress_reader.h"
 #include "operator/conversion/registration.h"
 #include "operator/conversion/words.h"
@@ -69,6 +70,7 @@ struct ConversionController::Parts {
         measures(metrics, conversions->cache()),
         events(client, kOperatorName, options.host, log),
         admission(options.max_running),
+        slots(options.max_running_per_node),
         progress(
             client, {100, options.progress_interval, options.clock},
             [this](const ObjectKey& key) { controller->queue().add(key); }, log) {
@@ -100,7 +102,6 @@ struct ConversionController::Parts {
     });
     pods->cache().on_change([this](const ObjectKey& key, const auto& before, const auto& after) {
       controller->queue().add({key.name_space, (after ? after : before)->conversion_name});
-      if (options.max_running_per_node != 0) wake(admission.next());
     });
     claims->cache().on_change([this](const ObjectKey& key, const auto&, const auto&) {
       for (const auto& conversion : conversions->cache().by_index(kByClaim, key.to_string()))
@@ -192,6 +193,10 @@ struct ConversionController::Parts {
                                                                  : Place::kNone;
       admission.set(conversion->key, conversion->created, place);
     }
+    std::lock_guard lock(placing);
+    for (const auto& pod : pods->cache().list())
+      if (!pod->is_finished() && pod->node_slot)
+        slots.note({pod->key.name_space, pod->conversion_name}, *pod->node_slot);
   }
 
   // --- one look at one conversion ---
@@ -201,6 +206,10 @@ struct ConversionController::Parts {
     auto cached = conversions->cache().get(request.key);
     if (!cached) {
       progress.forget(request.key);
+      {
+        std::lock_guard lock(placing);
+        slots.release(request.key);
+      }
       wake(admission.forget(request.key));
       return ReconcileOutcome::done();
     }
@@ -218,20 +227,20 @@ struct ConversionController::Parts {
     Observed seen = observe(conversion, server);
     seen.refusal = refusal;
     Decision decision;
-    std::set<std::string> avoided;
+    std::optional<std::size_t> slot;
     std::vector<ObjectKey> next;
     {
       // A place is asked for and taken in one go.
       std::lock_guard lock(placing);
-      NodePlaces nodes = node_places(
-          options.max_running_per_node ? pods->cache().list() : std::vector<kube::Cache<PodView>::Value>(),
-          admission.holders(), options.max_running_per_node);
       Admission::Answer answer = admission.ask(conversion.key, conversion.created);
-      seen.may_start = answer.may_start && nodes.all_are_placed;
+      seen.may_start = answer.may_start;
       seen.ahead_in_queue = answer.ahead;
-      avoided = std::move(nodes.full);
       decision = decide(seen);
       next = admission.set(conversion.key, conversion.created, decision.place);
+      if (decision.place == Place::kHolds)
+        slot = slots.take(conversion.key);
+      else
+        slots.release(conversion.key);
     }
     Conversion current = conversion;
     bool has_written = false;
@@ -248,14 +257,14 @@ struct ConversionController::Parts {
         measures.count_end(decision.status);
     }
     // Only now, because the write may have been refused.
-    if (!options.max_running_per_node || decision.place != Place::kHolds) wake(next, conversion.key);
+    wake(next, conversion.key);
     for (const Announcement& said : decision.announcements)
       events.record({reference_to(current), said.is_warning, said.reason, said.message});
     if (decision.follow)
       progress.follow(conversion.key, *decision.follow);
     else
       progress.forget(conversion.key);
-    Doing doing{current, server, avoided, has_written};
+    Doing doing{current, server, slot, has_written};
     for (const Action& action : decision.actions) {
       try {
         std::visit([&](const auto& one) { perform(one, doing); }, action);
@@ -299,7 +308,7 @@ struct ConversionController::Parts {
   struct Doing {
     const Conversion& conversion;  // as it was written
     const kube::Client& server;
-    const std::set<std::string>& avoided_nodes;
+    std::optional<std::size_t> node_slot;
     bool has_written;  // so the conversion was the newest a moment ago
   };
 
@@ -329,7 +338,7 @@ struct ConversionController::Parts {
       }
     }
     doing.server.create_or_get(kube::types::kJobs, make_job(conversion, action.attempt, options.runner,
-                                                            doing.avoided_nodes, action.output_is_block));
+                                                            doing.node_slot, action.output_is_block));
   }
 
   void perform(const ApplyMachine& action, const Doing& doing) const {
@@ -365,6 +374,7 @@ struct ConversionController::Parts {
   ConversionMetrics measures;
   kube::EventRecorder events;
   Admission admission;
+  NodeSlots slots;  // guarded by placing, as soon as reconciling has begun
   std::mutex placing;
   std::once_flag places_are_known;
   // The last, because its threads use the rest.

@@ -53,7 +53,7 @@ int run(const OperatorOptions& given) {
   }
   ConversionControllerOptions options;
   options.namespaces = given.namespaces;
-  options.runner.image = given.runner_image;
+  options.runner = {given.runner_image, given.namespaces};
   options.max_running = given.max_running;
   options.max_running_per_node = given.max_running_per_node;
   options.host = identity;

@@ -73,14 +73,18 @@ Json make_container(const Conversion& conversion, const RunnerDefaults& defaults
   return container;
 }
 
-// One term, in which all requirements must hold; a requirement on a node's name may have one value only.
-Json avoid(const std::set<std::string>& nodes) {
-  Json fields = Json::array();
-  for (const std::string& node : nodes)
-    fields.push_back({{"key", "metadata.name"}, {"operator", "NotIn"}, {"values", {node}}});
-  return {{"nodeAffinity",
-           {{"requiredDuringSchedulingIgnoredDuringExecution",
-             {{"nodeSelectorTerms", Json::array({{{"matchFields", fields}}})}}}}}};
+// Off the nodes that have a runner in this slot.
+Json keep_apart(std::size_t node_slot, const std::vector<std::string>& namespaces) {
+  Json term = {
+      {"topologyKey", "kubernetes.io/hostname"},
+      {"labelSelector",
+       {{"matchLabels", {{kManagedByLabel, kOperatorName}, {kNodeSlotLabel, std::to_string(node_slot)}}}}}};
+  // Servers before 1.22 do not know the selector, and look at the runner's own namespace only.
+  if (namespaces.empty())
+    term["namespaceSelector"] = Json::object();
+  else
+    term["namespaces"] = namespaces;
+  return {{"podAntiAffinity", {{"requiredDuringSchedulingIgnoredDuringExecution", Json::array({term})}}}};
 }
 
 }  // namespace
@@ -118,7 +122,7 @@ std::vector<std::string> runner_command(const Conversion& conversion, bool outpu
 }
 
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              const std::set<std::string>& avoided_nodes, bool output_is_block) {
+              std::optional<std::size_t> node_slot, bool output_is_block) {
   const Spec& spec = conversion.spec;
   Json job = {{"apiVersion", "batch/v1"},
               {"kind", "Job"},
@@ -162,12 +166,15 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
   }
   if (spec.node_selector.is_object()) pod["nodeSelector"] = spec.node_selector;
   if (spec.tolerations.is_array()) pod["tolerations"] = spec.tolerations;
-  if (!avoided_nodes.empty()) pod["affinity"] = avoid(avoided_nodes);
   Json pod_metadata = {{"labels", job["metadata"]["labels"]},
                        {"annotations", job["metadata"]["annotations"]}};
   // Evicting a conversion costs all that it has done.
   pod_metadata["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] = "false";
   // The operator retries itself: it knows which failures may pass.
+  if (node_slot) {
+    pod["affinity"] = keep_apart(*node_slot, defaults.namespaces);
+    pod_metadata["labels"][kNodeSlotLabel] = std::to_string(*node_slot);
+  }
   job["spec"] = {{"backoffLimit", 0}, {"template", {{"metadata", pod_metadata}, {"spec", pod}}}};
   return job;
 }

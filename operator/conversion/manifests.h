@@ -1,8 +1,9 @@
 // The objects that the operator makes for a conversion, as JSON. Pure functions of their arguments.
 #pragma once
 
-#include <set>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "operator/conversion/conversion.h"
 
@@ -11,6 +12,7 @@ namespace hyper2kvm::conversion {
 // What the operator's own configuration adds to every runner.
 struct RunnerDefaults {
   std::string image;
+  std::vector<std::string> namespaces;  // those with runners; empty: all
 };
 
 // The Job of the n-th attempt, from 1. The same attempt always has the same name, so that it cannot be made
@@ -25,9 +27,9 @@ inline constexpr const char* kOutputDevice = "/dev/output";
 std::vector<std::string> runner_command(const Conversion& conversion, bool output_is_block = false);
 
 // The pod meets the restricted Pod Security Standard and has no credentials of the cluster.
-// avoided_nodes: those that are full.
+// node_slot: where there is a limit for each node.
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              const std::set<std::string>& avoided_nodes, bool output_is_block = false);
+              std::optional<std::size_t> node_slot, bool output_is_block = false);
 
 // The claim of spec.output.volumeClaimTemplate. It has no owner: the disks outlive the conversion.
 Json make_claim(const Conversion& conversion);

@@ -38,7 +38,7 @@ void describe(CLI::App& app, OperatorOptions& options) {
       ->envname("HYPER2KVM_MAX_RUNNING")
       ->capture_default_str();
   app.add_option("--max-running-per-node", options.max_running_per_node,
-                 "The same for each node. Conversions then start one after the other. 0 is no limit")
+                 "The same for each node. 0 is no limit")
       ->type_name("NUMBER")
       ->check(CLI::Range(0, 100000).description(""))
       ->envname("HYPER2KVM_MAX_RUNNING_PER_NODE")

@@ -15,6 +15,8 @@ inline constexpr const char* kManagedByLabel = "app.kubernetes.io/managed-by";
 inline constexpr const char* kConversionLabel = "hyper2kvm.io/conversion-uid";
 // The conversion's name, which may be longer than a label's value.
 inline constexpr const char* kConversionAnnotation = "hyper2kvm.io/conversion";
+// Which of its node's slots a runner has (node_slots.h).
+inline constexpr const char* kNodeSlotLabel = "hyper2kvm.io/node-slot";
 inline constexpr const char* kAttemptLabel = "hyper2kvm.io/attempt";
 inline constexpr const char* kRunnerContainer = "runner";
 

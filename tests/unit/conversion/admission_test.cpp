@@ -55,34 +55,5 @@ TEST(Admission, OneThatGoesAwayLeavesNothingBehind) {
   EXPECT_EQ(admission.holders(), 1u);
 }
 
-std::shared_ptr<const PodView> pod_on(const std::string& node, const std::string& phase = "Running") {
-  PodView pod;
-  pod.node = node;
-  pod.phase = phase;
-  return std::make_shared<const PodView>(pod);
-}
-
-TEST(NodePlaces, ANodeIsFullWithAsManyRunnersAsItMayHave) {
-  auto places = node_places({pod_on("a"), pod_on("a"), pod_on("b"), pod_on("b", "Succeeded")}, 3, 2);
-  EXPECT_THAT(places.full, ElementsAre("a"));
-  EXPECT_TRUE(places.all_are_placed);
-  EXPECT_THAT(node_places({pod_on("a"), pod_on("b")}, 2, 1).full, ElementsAre("a", "b"));
-}
-
-TEST(NodePlaces, ARunnerWithoutANodeIsWaitedForUnlessNoNodeTakesIt) {
-  EXPECT_FALSE(node_places({pod_on("a")}, 2, 2).all_are_placed) << "its pod is not there yet";
-  EXPECT_FALSE(node_places({pod_on("a"), pod_on("", "Pending")}, 2, 2).all_are_placed);
-  PodView stuck;
-  stuck.phase = "Pending";
-  stuck.is_unschedulable = true;
-  EXPECT_TRUE(node_places({pod_on("a"), std::make_shared<const PodView>(stuck)}, 2, 2).all_are_placed);
-}
-
-TEST(NodePlaces, WithoutALimitNothingIsWaitedFor) {
-  auto places = node_places({pod_on("a"), pod_on("a")}, 9, 0);
-  EXPECT_TRUE(places.all_are_placed);
-  EXPECT_THAT(places.full, IsEmpty());
-}
-
 }  // namespace
 }  // namespace hyper2kvm::conversion

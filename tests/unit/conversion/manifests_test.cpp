@@ -11,7 +11,7 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 
-const RunnerDefaults kDefaults{"runner:1"};
+const RunnerDefaults kDefaults{.image = "runner:1"};
 
 Conversion with(const Json& patch) {
   Json object = sample_object();
@@ -50,7 +50,7 @@ TEST(RunnerCommand, SaysWhatTheSpecSays) {
 }
 
 TEST(MakeJob, BelongsToItsConversion) {
-  Json job = make_job(sample(), 1, kDefaults, {});
+  Json job = make_job(sample(), 1, kDefaults, std::nullopt);
   auto owner = kube::controller_of(job);
   ASSERT_TRUE(owner);
   EXPECT_EQ(owner->kind, "VMConversion");
@@ -65,7 +65,7 @@ TEST(MakeJob, BelongsToItsConversion) {
 }
 
 TEST(MakeJob, WritesToABlockVolumeAsToADevice) {
-  Json pod = make_job(sample(), 1, kDefaults, {}, true)["spec"]["template"]["spec"];
+  Json pod = make_job(sample(), 1, kDefaults, std::nullopt, true)["spec"]["template"]["spec"];
   Json container = pod["containers"][0];
   EXPECT_EQ(container["volumeDevices"], Json::parse(R"([{"name": "device", "devicePath": "/dev/output"}])"));
   EXPECT_THAT(container["command"].get<std::vector<std::string>>(), Contains("--output-device=/dev/output"));
@@ -77,7 +77,7 @@ TEST(MakeJob, WritesToABlockVolumeAsToADevice) {
 }
 
 TEST(MakeJob, MeetsTheRestrictedPodSecurityStandard) {
-  Json pod = make_job(sample(), 1, kDefaults, {})["spec"]["template"]["spec"];
+  Json pod = make_job(sample(), 1, kDefaults, std::nullopt)["spec"]["template"]["spec"];
   EXPECT_EQ(pod["automountServiceAccountToken"], false);
   EXPECT_EQ(pod["securityContext"]["runAsNonRoot"], true);
   EXPECT_EQ(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -92,7 +92,7 @@ TEST(MakeJob, MeetsTheRestrictedPodSecurityStandard) {
 
 TEST(MakeJob, TheSourceIsReadOnlyAlsoWhereItIsTheOutputToo) {
   for (const Json& pod :
-       {make_job(sample(), 1, kDefaults, {})["spec"]["template"]["spec"],
+       {make_job(sample(), 1, kDefaults, std::nullopt)["spec"]["template"]["spec"],
         make_job(with({{"output", {{"persistentVolumeClaim", {{"claimName", "exports"}}}}}}), 1, kDefaults,
                  {})["spec"]["template"]["spec"]}) {
     std::set<std::string> claims, volumes, mounted;
@@ -114,20 +114,30 @@ TEST(MakeJob, TakesTheSpecsWishesForThePod) {
   Json pod = make_job(with(Json::parse(R"({"runner": {"image": "mine:2", "imagePullPolicy": "Never",
       "resources": {"limits": {"memory": "8Gi"}}, "nodeSelector": {"disk": "fast"},
       "tolerations": [{"key": "k", "operator": "Exists"}]}})")),
-                      1, kDefaults, {"full1", "full2"})["spec"]["template"]["spec"];
+                      1, kDefaults, 1)["spec"]["template"]["spec"];
   EXPECT_EQ(pod["containers"][0]["image"], "mine:2");
   EXPECT_EQ(pod["containers"][0]["imagePullPolicy"], "Never");
   EXPECT_EQ(pod["containers"][0]["resources"], Json({{"limits", {{"memory", "8Gi"}}}}));
   EXPECT_EQ(pod["nodeSelector"]["disk"], "fast");
   EXPECT_EQ(pod["tolerations"][0]["key"], "k");
-  Json terms =
-      pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
-  ASSERT_EQ(terms.size(), 1u) << "terms are alternatives";
-  EXPECT_EQ(terms[0]["matchFields"].size(), 2u);
-  for (const Json& field : terms[0]["matchFields"]) {
-    EXPECT_EQ(field["operator"], "NotIn");
-    EXPECT_EQ(field["values"].size(), 1u) << "the server takes one name a requirement";
-  }
+}
+
+TEST(MakeJob, KeepsItsPodOffTheNodesThatHaveARunnerInItsSlot) {
+  RunnerDefaults defaults = kDefaults;
+  Json pod = make_job(sample(), 1, defaults, 1)["spec"]["template"];
+  EXPECT_EQ(read_pod(pod).node_slot, 1u);
+  Json terms = pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+  ASSERT_EQ(terms.size(), 1u);
+  EXPECT_EQ(terms[0]["topologyKey"], "kubernetes.io/hostname");
+  for (const auto& [name, value] : terms[0]["labelSelector"]["matchLabels"].items())
+    EXPECT_EQ(pod["metadata"]["labels"][name], value) << "the others of this slot are found by it";
+  EXPECT_EQ(terms[0]["namespaceSelector"], Json::object());
+  defaults.namespaces = {"one", "two"};
+  terms = make_job(sample(), 1, defaults, 1)["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+                                            ["requiredDuringSchedulingIgnoredDuringExecution"];
+  EXPECT_EQ(terms[0]["namespaces"], Json({"one", "two"}));
+  EXPECT_FALSE(
+      make_job(sample(), 1, defaults, std::nullopt)["spec"]["template"]["spec"].contains("affinity"));
 }
 
 TEST(MakeClaim, IsAsTheTemplateSaysAndOutlivesTheConversion) {
