@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <map>
 #include <thread>
 
 #include "operator/conversion/words.h"
@@ -434,6 +435,89 @@ TEST_F(Conversions, ServerAndStoreMayDieAtAnyMoment) {
   EXPECT_EQ(jobs().size(), 8u) << "each once";
   EXPECT_LE(most_at_once(), 2u);
   EXPECT_FALSE(one.wait_for(std::chrono::milliseconds(0))) << "it is still the same process";
+}
+
+// Two nodes that exist on paper: the scheduler puts pods on them, and nothing runs there.
+class TwoNodes : public Conversions {
+ protected:
+  void SetUp() override {
+    Conversions::SetUp();
+    for (const char* name : {"paper1", "paper2"}) client.create(kNodes, {{"metadata", {{"name", name}}}});
+    heartbeat_ = std::jthread([this](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        try {
+          for (const char* name : {"paper1", "paper2"}) report(name);
+        } catch (const os::Error&) {
+          // Next time.
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      }
+    });
+  }
+  void TearDown() override {
+    Conversions::TearDown();
+    heartbeat_ = std::jthread();
+    for (const char* name : {"paper1", "paper2"}) client.remove(kNodes, {"", name});
+    for (const char* claim : {"exports", "disks"}) client.remove(kVolumes, {"", name_space + "-" + claim});
+  }
+  const kube::ResourceType kVolumes{"", "v1", "persistentvolumes", "PersistentVolume", false};
+  // How many runners that have not ended are on each.
+  std::map<std::string, int> runners() {
+    std::map<std::string, int> counts;
+    for (const Json& pod : pods())
+      if (std::string node = text_at(pod, {"spec", "nodeName"}); !node.empty() && !has_ended(pod))
+        ++counts[node];
+    return counts;
+  }
+
+ private:
+  const kube::ResourceType kNodes{"", "v1", "nodes", "Node", false};
+  void report(const std::string& name) {
+    Json ready = {{"type", "Ready"},
+                  {"status", "True"},
+                  {"reason", "Paper"},
+                  {"lastHeartbeatTime", kube::to_time(kube::Clock::real().calendar())}};
+    Json status = {{"allocatable", {{"cpu", "64"}, {"memory", "64Gi"}, {"pods", "100"}}},
+                   {"conditions", Json::array({ready})}};
+    client.patch(kNodes, {"", name}, kube::PatchKind::kMerge, {{"status", status}}, "status");
+  }
+  std::jthread heartbeat_;
+};
+
+TEST_F(TwoNodes, ALimitOfOneForEachNodeIsKeptOnEach) {
+  // The volumes of claims that nobody provides would keep the pods from every node.
+  for (const char* claim : {"exports", "disks"}) {
+    const std::string volume = name_space + "-" + claim;
+    client.create(kVolumes, {{"metadata", {{"name", volume}}},
+                             {"spec",
+                              {{"accessModes", {"ReadWriteOnce"}},
+                               {"capacity", {{"storage", "1Gi"}}},
+                               {"hostPath", {{"path", "/nowhere"}}},
+                               {"claimRef", {{"namespace", name_space}, {"name", claim}}}}}});
+  }
+  ASSERT_TRUE(eventually([&] {
+    for (const char* claim : {"exports", "disks"})
+      if (text_at(client.get(kube::types::kPersistentVolumeClaims, key(claim)), {"status", "phase"}) !=
+          "Bound")
+        return false;
+    return true;
+  }));
+  start_operator({"--max-running=10", "--max-running-per-node=1"});
+  for (int i = 0; i < 5; ++i) add("web" + std::to_string(i));
+  ASSERT_TRUE(eventually([&] {
+    return runners() == std::map<std::string, int>{{"paper1", 1}, {"paper2", 1}};
+  }));
+  // A third may be made and find no node; never does a node get a second one.
+  std::atomic<int> most = 0;
+  start_node();
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& [node, count] : runners()) most = std::max<int>(most, count);
+    for (int i = 0; i < 5; ++i)
+      if (status_of("web" + std::to_string(i)).phase != Phase::kSucceeded) return false;
+    return true;
+  }));
+  EXPECT_EQ(most, 1);
+  EXPECT_EQ(jobs().size(), 5u) << "each once";
 }
 
 }  // namespace
