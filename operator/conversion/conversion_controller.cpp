@@ -236,11 +236,10 @@ struct ConversionController::Parts {
       seen.may_start = answer.may_start;
       seen.ahead_in_queue = answer.ahead;
       decision = decide(seen);
-      next = admission.set(conversion.key, conversion.created, decision.place);
-      if (decision.place == Place::kHolds)
+      if (decision.place == Place::kHolds) {
+        next = admission.set(conversion.key, conversion.created, decision.place);
         slot = slots.take(conversion.key);
-      else
-        slots.release(conversion.key);
+      }
     }
     Conversion current = conversion;
     bool has_written = false;
@@ -256,7 +255,13 @@ struct ConversionController::Parts {
       if (decision.status.is_finished() && !conversion.status.is_finished())
         measures.count_end(decision.status);
     }
-    // Only now, because the write may have been refused.
+    // Only now, because the write may have been refused: a place that was given up for what an old version of
+    // the conversion looks like would be one too many.
+    if (decision.place != Place::kHolds) {
+      std::lock_guard lock(placing);
+      next = admission.set(conversion.key, conversion.created, decision.place);
+      slots.release(conversion.key);
+    }
     wake(next, conversion.key);
     for (const Announcement& said : decision.announcements)
       events.record({reference_to(current), said.is_warning, said.reason, said.message});

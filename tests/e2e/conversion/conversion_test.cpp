@@ -442,7 +442,8 @@ class TwoNodes : public Conversions {
  protected:
   void SetUp() override {
     Conversions::SetUp();
-    for (const char* name : {"paper1", "paper2"}) client.create(kNodes, {{"metadata", {{"name", name}}}});
+    for (const char* name : {"paper1", "paper2"})
+      client.create(kNodes, {{"metadata", {{"name", name}, {"labels", {{"kubernetes.io/hostname", name}}}}}});
     heartbeat_ = std::jthread([this](const std::stop_token& stop) {
       while (!stop.stop_requested()) {
         try {
