@@ -32,11 +32,6 @@ std::vector<kube::ObjectKey> Admission::set(const kube::ObjectKey& key, kube::Ca
   return next_locked();
 }
 
-std::vector<kube::ObjectKey> Admission::next() const {
-  std::lock_guard lock(mutex_);
-  return next_locked();
-}
-
 std::size_t Admission::holders() const {
   std::lock_guard lock(mutex_);
   return holders_.size();

@@ -33,7 +33,6 @@ class Admission {
   // Notes what it has now. Returns those that wait and would get a place: somebody must look at them again.
   std::vector<kube::ObjectKey> set(const kube::ObjectKey& key, kube::Calendar created, Place place);
   std::vector<kube::ObjectKey> forget(const kube::ObjectKey& key) { return set(key, {}, Place::kNone); }
-  std::vector<kube::ObjectKey> next() const;
   std::size_t holders() const;
 
  private:

@@ -130,11 +130,9 @@ struct ConversionController::Parts {
     if (conversion.spec.kubevirt && !conversion.status.is_finished()) see_machine(conversion, server, seen);
     if (conversion.is_being_deleted) {
       // What the finalizer promises is verified on the server.
-      kube::ListOptions left;
-      left.name_space = key.name_space;
-      left.label_selector = std::string(kConversionLabel) + "=" + conversion.uid;
-      for (const Json& job : server.list(kube::types::kJobs, left)) seen.jobs.push_back(read_job(job));
-      for (const Json& pod : server.list(kube::types::kPods, left)) seen.pods.push_back(read_pod(pod));
+      for (const Json& job : server.list(kube::types::kJobs, made_for(conversion)))
+        seen.jobs.push_back(read_job(job));
+      seen.pods = pods_on_server(conversion, server);
       return seen;
     }
     seen.jobs = values_of(jobs->cache().by_index(kByConversion, conversion.uid));
@@ -153,14 +151,22 @@ struct ConversionController::Parts {
     bool has_result = std::any_of(seen.pods.begin(), seen.pods.end(), [&](const PodView& pod) {
       return pod.job_name == current && pod.is_finished();
     });
-    if (!current.empty() && has_ended && !has_result) {
-      seen.pods.clear();
-      kube::ListOptions own;
-      own.name_space = key.name_space;
-      own.label_selector = std::string(kConversionLabel) + "=" + conversion.uid;
-      for (const Json& pod : server.list(kube::types::kPods, own)) seen.pods.push_back(read_pod(pod));
-    }
+    if (!current.empty() && has_ended && !has_result) seen.pods = pods_on_server(conversion, server);
     return seen;
+  }
+
+  // What was made for it and for no other.
+  static kube::ListOptions made_for(const Conversion& conversion) {
+    kube::ListOptions options;
+    options.name_space = conversion.key.name_space;
+    options.label_selector = std::string(kConversionLabel) + "=" + conversion.uid;
+    return options;
+  }
+  static std::vector<PodView> pods_on_server(const Conversion& conversion, const kube::Client& server) {
+    std::vector<PodView> views;
+    for (const Json& pod : server.list(kube::types::kPods, made_for(conversion)))
+      views.push_back(read_pod(pod));
+    return views;
   }
 
   // Asked for only where it counts, and not watched: a cluster may have no KubeVirt.

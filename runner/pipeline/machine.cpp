@@ -29,11 +29,19 @@ constexpr std::array<Family, 12> kFamilies{{
     {"amzn", "http://amazon.com/amzn/", true},
 }};
 
-contract::Firmware firmware_of(const contract::Manifest& manifest,
-                               const std::optional<guest::Inspection>& inspection, Record& record) {
+// kUnknown where neither says.
+contract::Firmware known_firmware(const contract::Manifest& manifest,
+                                  const std::optional<guest::Inspection>& inspection) {
   if (manifest.vm.firmware != contract::Firmware::kUnknown) return manifest.vm.firmware;
   if (inspection && inspection->firmware == "uefi") return contract::Firmware::kUefi;
   if (inspection && inspection->firmware == "bios") return contract::Firmware::kBios;
+  return contract::Firmware::kUnknown;
+}
+
+contract::Firmware firmware_of(const contract::Manifest& manifest,
+                               const std::optional<guest::Inspection>& inspection, Record& record) {
+  contract::Firmware known = known_firmware(manifest, inspection);
+  if (known != contract::Firmware::kUnknown) return known;
   record.warning("register",
                  "The firmware of the machine is not known, so it is registered with BIOS. Set vm.firmware "
                  "to uefi if it does not start.");
@@ -102,16 +110,12 @@ contract::MachineFacts facts_of(const contract::Manifest& manifest,
   facts.name = machine_name(manifest);
   facts.cpus = manifest.vm.cpu.value_or(0);
   facts.mem_gb = manifest.vm.mem_gb.value_or(0);
-  facts.firmware = manifest.vm.firmware;
+  facts.firmware = known_firmware(manifest, inspection);
   facts.secure_boot = manifest.vm.secureboot;
   facts.virtio = virtio;
   facts.nics = manifest.nics;
   facts.total_nics = manifest.nics.size();
   if (!inspection) return facts;
-  if (facts.firmware == contract::Firmware::kUnknown && inspection->firmware == "uefi")
-    facts.firmware = contract::Firmware::kUefi;
-  if (facts.firmware == contract::Firmware::kUnknown && inspection->firmware == "bios")
-    facts.firmware = contract::Firmware::kBios;
   facts.os_type = inspection->os_type;
   facts.distribution = inspection->distribution;
   facts.version = inspection->version;
