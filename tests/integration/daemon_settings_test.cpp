@@ -423,7 +423,8 @@ TEST_F(DaemonSettings, RetryLimitIsHowOftenWhatMayPassIsTried) {
 }
 
 TEST_F(DaemonSettings, AttemptsAreCountedOverACrashOfTheDaemon) {
-  configure("RETRY_LIMIT=2\nRETRY_DELAY=1\n");
+  // The delay is long enough that the daemon dies between two attempts, also where everything is slow.
+  configure("RETRY_LIMIT=2\nRETRY_DELAY=15\n");
   start_and_wait();
   submit(slow_manifest("unlucky"));
   auto kill_one = [&] {
