@@ -30,7 +30,7 @@ class OpenGuest {
   const Storage& storage() const { return storage_; }
   const Volume& root_volume() const { return *storage_.find(root_name_); }
   const std::vector<std::string>& warnings() const { return warnings_; }
-  // Unmounts everything. After a repair: trims first, and checks the file systems that were written to.
+  // Unmounts everything. After a repair: trims, and checks the file systems that were written to.
   // Throws where a disk could not be written back or is not whole.
   void close(bool repaired);
 
@@ -48,6 +48,7 @@ class OpenGuest {
   void name_mapped_volumes();
   void mount_root(MountAccess access);
   void require_sound_to_write(const Volume& volume);
+  void trim_fresh(const Volume& volume) const;
   void progress(const std::string& what) const;
 
   const Environment& environment_;

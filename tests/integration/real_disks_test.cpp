@@ -1,16 +1,5 @@
-// The repair on real disks, through the real appliance: each kind of storage, what a repair leaves untouched,
-// and disks that want it to fail.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-
-#include <filesystem>
-#include <set>
-
-#include "runner/os/error.h"
-#include "tests/integration/guest_disks.h"
-#include "tests/integration/program.h"
-#include "tests/unit/guest/test_guest.h"
+// The repair on real disks, through the real appliance: each kind of storage, journals and damage.
+#include "tests/integration/real_disks.h"
 
 namespace hyper2kvm::integration {
 namespace {
@@ -18,72 +7,11 @@ namespace {
 namespace fs = std::filesystem;
 using guest::Answer;
 using guest::Mode;
-using guest::TestGuest;
 using testing::Contains;
 using testing::ElementsAre;
-using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-constexpr const char* kPassphrase = "open-sesame";
-
-class RealDisks : public testing::Test {
- protected:
-  RealDisks() { make_debian(guest_); }
-
-  // The guest believes to be on this, and is told to boot from it.
-  void put_root_on(const std::string& device, const std::string& type) {
-    guest_.tree.file("/etc/fstab", device + " / " + type + " defaults 0 1\n");
-    std::string menu = guest_.tree.read("/boot/grub/grub.cfg");
-    std::size_t at = menu.find("root=/dev/sda1");
-    menu.replace(at, std::string("root=/dev/sda1").size(), "root=" + device);
-    at = menu.find(" resume=/dev/sda5");
-    menu.erase(at, std::string(" resume=/dev/sda5").size());
-    guest_.tree.file("/boot/grub/grub.cfg", menu);
-  }
-  GuestDisk ext4_of_the_guest(const std::string& name = "root.raw") {
-    return disks_.ext4(name, guest_.tree.top(), 64);
-  }
-  void give_key(const std::string& secret = kPassphrase) { guest_.request.keys = {{"", secret}}; }
-
-  Answer serve(Mode mode, const std::vector<GuestDisk>& disks, std::vector<GuestDisk>* after = nullptr) {
-    guest_.request.mode = mode;
-    return disks_.serve(guest_.request, disks, after);
-  }
-  // The repair succeeds, does what is meant to be done for every guest, and a second one finds nothing to do.
-  Answer expect_repaired(const std::vector<GuestDisk>& disks, const std::string& root_device) {
-    std::vector<GuestDisk> after;
-    Answer answer = serve(Mode::kRepair, disks, &after);
-    EXPECT_TRUE(answer.success) << answer.error;
-    EXPECT_EQ(answer.inspection.root_device, root_device);
-    std::vector<std::string> paths;
-    for (const guest::Edit& edit : answer.edits) paths.push_back(edit.path);
-    EXPECT_THAT(paths, Contains(HasSubstr("/boot/initrd.img-6.1.0-test")));
-    if (!answer.success) return answer;
-    Answer again = serve(Mode::kRepair, after);
-    EXPECT_TRUE(again.success) << again.error;
-    EXPECT_THAT(again.edits, IsEmpty());
-    return answer;
-  }
-  std::string error_of_repair(const std::vector<GuestDisk>& disks) {
-    try {
-      Answer answer = serve(Mode::kRepair, disks);
-      EXPECT_FALSE(answer.success);
-      return answer.error;
-    } catch (const os::Error& error) {
-      return error.sentence();
-    }
-  }
-  static std::string type_of(const Answer& answer, const std::string& device) {
-    for (const guest::Partition& partition : answer.inspection.partitions)
-      if (partition.device == device) return partition.type;
-    return "";
-  }
-
-  TestGuest guest_;
-  GuestDisks disks_;
-};
 
 // --- Kinds of storage.
 
@@ -243,6 +171,27 @@ TEST_F(RealDisks, OfSeveralRootsAKeyPicksOne) {
   EXPECT_EQ(serve(Mode::kRepair, disks).inspection.root_device, "disk1");
 }
 
+// --- A guest that sleeps.
+
+TEST_F(RealDisks, AHibernatedGuestIsRefusedWithWhatToDo) {
+  put_root_on("/dev/sda", "ext4");
+  GuestDisk swap = disks_.empty("swap.raw", 16);
+  must_run({"mkswap", swap.path.string()});
+  // As the kernel signs a swap area that holds an image of the memory.
+  os::File file = os::File::open(swap.path, os::File::Mode::kReadWrite);
+  const std::string signature = "S1SUSPEND";
+  file.write_at(4096 - 10, std::as_bytes(std::span(signature.data(), signature.size() + 1)));
+  file.close();
+  std::vector<GuestDisk> disks = {ext4_of_the_guest(), swap};
+  std::string before = sha256(swap.path);
+  std::string error = error_of_repair(disks);
+  EXPECT_THAT(error, HasSubstr("is hibernated (its memory is in disk1)"));
+  EXPECT_THAT(error, HasSubstr("Start the source machine, shut it down and export it again."));
+  EXPECT_THAT(serve(Mode::kDryRun, disks).error, HasSubstr("is hibernated"));
+  EXPECT_TRUE(serve(Mode::kInspect, disks).success);
+  EXPECT_EQ(sha256(swap.path), before);
+}
+
 // --- Journals and damage.
 
 TEST_F(RealDisks, AJournalIsReplayedByARepairAndOnlyByThat) {
@@ -279,117 +228,6 @@ TEST_F(RealDisks, AFileSystemThatCrashesTheKernelInsideIsAnErrorAndNoHang) {
   file.write_at(block * block_size + 24, std::as_bytes(std::span(damage.data(), damage.size())));
   file.close();
   EXPECT_THAT(error_of_repair({disk}), HasSubstr("Kernel panic"));
-}
-
-// --- What is not the repair's to change.
-
-class Untouched : public RealDisks {
- protected:
-  static bool same(const FileFacts& a, const FileFacts& b, bool with_time) {
-    return a.kind == b.kind && a.mode == b.mode && a.owner == b.owner && a.size == b.size &&
-           a.attributes == b.attributes && a.content == b.content && (!with_time || a.time == b.time);
-  }
-  // Repairs, and holds every file of the guest against what it was.
-  void expect_only_what_is_reported(const std::vector<GuestDisk>& disks) {
-    guest_.request.mode = Mode::kRepair;
-    auto before = disks_.files(guest_.request, disks);
-    std::vector<GuestDisk> repaired;
-    Answer answer = serve(Mode::kRepair, disks, &repaired);
-    ASSERT_TRUE(answer.success) << answer.error;
-    auto after = disks_.files(guest_.request, repaired);
-    ASSERT_GT(before.size(), 30u);
-
-    std::set<std::string> reported, directories;
-    for (const guest::Edit& edit : answer.edits) {
-      reported.insert(edit.path);
-      for (fs::path parent = fs::path(edit.path).parent_path(); parent != "/"; parent = parent.parent_path())
-        directories.insert(parent.string());
-    }
-    for (const auto& [path, was] : before) {
-      auto found = after.find(path);
-      if (found == after.end()) {
-        EXPECT_TRUE(reported.contains(path)) << path << " is gone";
-        continue;
-      }
-      const FileFacts& is = found->second;
-      if (!reported.contains(path)) {
-        // A directory in which a file was written has another time.
-        EXPECT_TRUE(same(was, is, !directories.contains(path))) << path << " was changed and not reported";
-      } else if (was.kind == "file" && is.kind == "file") {
-        EXPECT_EQ(is.mode, was.mode) << path;
-        EXPECT_EQ(is.owner, was.owner) << path;
-        EXPECT_EQ(is.attributes, was.attributes) << path;
-        EXPECT_NE(is.content, was.content) << path << " is reported and the same";
-      }
-    }
-    for (const auto& [path, is] : after)
-      if (!before.contains(path)) {
-        EXPECT_TRUE(reported.contains(path) || (is.kind == "directory" && directories.contains(path)))
-            << path << " is new";
-      }
-    for (const std::string& path : reported)
-      EXPECT_TRUE(before.contains(path) || after.contains(path))
-          << path << " is reported and was never there";
-  }
-};
-
-TEST_F(Untouched, AreFilesOfEveryKindWithOwnersLabelsAndTimes) {
-  put_root_on("/dev/sda", "ext4");
-  guest_.tree.file("/usr/bin/tool", "program", 04755).file("/etc/shadow", "root:!::0:::::\n", 0640);
-  ASSERT_EQ(::mkfifo(guest_.tree.path("/etc/fifo").c_str(), 0622), 0);
-  GuestDisk disk = ext4_of_the_guest();
-  // Owners and labels that only root may give.
-  std::string owners =
-      "set_inode_field /etc/fstab uid 12\nset_inode_field /etc/fstab gid 34\n"
-      "set_inode_field /etc/shadow gid 42\n"
-      "ea_set /etc/fstab security.selinux system_u:object_r:etc_t:s0\n"
-      "ea_set /etc/fstab user.note kept\n"
-      "ea_set /etc/shadow security.selinux system_u:object_r:shadow_t:s0\n"
-      "ea_set /boot/grub/grub.cfg security.selinux system_u:object_r:boot_t:s0\n";
-  os::write_text_atomically(disks_.path() / "owners", owners);
-  must_run({"debugfs", "-w", "-f", (disks_.path() / "owners").string(), disk.path.string()});
-  expect_only_what_is_reported({disk});
-}
-
-// The same of the guests that boot: thousands of files.
-class UntouchedDemo : public Untouched, public testing::WithParamInterface<std::string> {};
-
-TEST_P(UntouchedDemo, AreItsOtherFiles) {
-  fs::path folder = generated_guest(GetParam());
-  if (folder.empty()) GTEST_SKIP() << kNoGuests;
-  expect_only_what_is_reported({{folder / (GetParam() + "-disk1.vmdk"), contract::SourceFormat::kVmdk}});
-}
-
-INSTANTIATE_TEST_SUITE_P(Guests, UntouchedDemo, testing::Values("demo", "demo-uefi"),
-                         [](const auto& name) { return name.param == "demo" ? "Bios" : "Uefi"; });
-
-// --- Guests that want the repair to fail.
-
-TEST_F(RealDisks, AnFstabOfFourGigabytesIsAnError) {
-  put_root_on("/dev/sda", "ext4");
-  fs::resize_file(guest_.tree.path("/etc/fstab"), 4ull << 30);
-  EXPECT_THAT(error_of_repair({ext4_of_the_guest()}), HasSubstr("/etc/fstab"));
-}
-
-TEST_F(RealDisks, AnFstabThatIsAFifoIsAnErrorAndNoHang) {
-  put_root_on("/dev/sda", "ext4");
-  fs::remove(guest_.tree.path("/etc/fstab"));
-  ASSERT_EQ(::mkfifo(guest_.tree.path("/etc/fstab").c_str(), 0644), 0);
-  EXPECT_THAT(error_of_repair({ext4_of_the_guest()}), HasSubstr("/etc/fstab"));
-}
-
-TEST_F(RealDisks, NamesWithNewlinesAndLinksOutOfTheRootAreOnlyNames) {
-  put_root_on("/dev/sda", "ext4");
-  guest_.tree.file("/etc/network/interfaces.d/a\n/dev/vda b", "iface ens224 inet dhcp\n")
-      .file("/boot/initrd.img-6.1.0-test\nx", "no image")
-      .directory("/lib/modules/9.9\n{\"success\":true}")
-      .link("/etc/sysctl.d", "../../../../../../init")
-      .link("/etc/modprobe.d", "/proc/1/root/etc");
-  std::vector<GuestDisk> after;
-  Answer answer = serve(Mode::kRepair, {ext4_of_the_guest()}, &after);
-  EXPECT_TRUE(answer.success) << answer.error;
-  for (const guest::Edit& edit : answer.edits)
-    EXPECT_EQ(edit.path.find('\n'), std::string::npos) << edit.path;
 }
 
 }  // namespace
