@@ -36,7 +36,8 @@ struct Family {
   std::string image, initramfs;     // paths
   std::vector<std::string> packer;  // of the image
   Signs signs;
-  std::string modules;  // where they are
+  bool microcode = false;  // in an archive of its own, in front of the image's
+  std::string modules;     // where they are
   std::string module_suffix;
   Signs files;                       // the rest of the tree
   std::string root;                  // fstab's and the loader's name of the root before
@@ -70,6 +71,12 @@ std::vector<Family> families() {
   auto grub2 = [](const std::string& file, const std::string& prefix) {
     return [file, prefix](const Family& family) { return Signs{{file, grub_entry(family, prefix)}}; };
   };
+  auto loader_entry = [](const Family& family) {
+    return Signs{{"/boot/loader/entries/abc-" + family.kernel + ".conf",
+                  "title Linux\nversion " + family.kernel + "\nlinux " + family.image.substr(5) +
+                      "\ninitrd " + family.initramfs.substr(5) + "\noptions root=" + family.root +
+                      " ro quiet\n"}};
+  };
   add({.name = "Debian6",
        .kernel = "2.6.32-5-amd64",
        .image = "/boot/vmlinuz-2.6.32-5-amd64",
@@ -96,6 +103,29 @@ std::vector<Family> families() {
        .loader = "grub2",
        .generator = "initramfs-tools",
        .init = "sysvinit"},
+      grub2("/boot/grub/grub.cfg", "/boot"));
+  add({.name = "Ubuntu1604",
+       .kernel = "4.4.0-210-generic",
+       .image = "/boot/vmlinuz-4.4.0-210-generic",
+       .initramfs = "/boot/initrd.img-4.4.0-210-generic",
+       .packer = {"gzip", "-n", "-c"},
+       .signs = {{"/scripts/functions", "#"},
+                 {"/conf/initramfs.conf", "MODULES=most\n"},
+                 {"/conf/modules", ""},
+                 {"/lib/systemd/systemd-udevd", "x"}},
+       .modules = "/lib/modules/4.4.0-210-generic",
+       .files = {{"/lib/systemd/systemd", "x"},
+                 {"/lib/systemd/network/99-default.link", "x"},
+                 {"/etc/os-release", release("ubuntu", "16.04")},
+                 {"/etc/initramfs-tools/modules", ""},
+                 {"/etc/network/interfaces",
+                  "auto ens160\niface ens160 inet static\n\taddress 10.0.0.5\n\tnetmask 255.255.255.0\n"}},
+       .root = "/dev/sda1",
+       .changed = {"/etc/systemd/network/10-hyper2kvm-ens160.link", "/etc/initramfs-tools/modules"},
+       .distribution = "ubuntu",
+       .loader = "grub2",
+       .generator = "initramfs-tools",
+       .init = "systemd"},
       grub2("/boot/grub/grub.cfg", "/boot"));
   add({.name = "Ubuntu2004",
        .kernel = "5.4.0-42-generic",
@@ -227,11 +257,53 @@ std::vector<Family> families() {
        .loader = "grub2",
        .generator = "dracut",
        .init = "systemd"},
-      [](const Family& family) {
-        return Signs{{"/boot/loader/entries/abc-" + family.kernel + ".conf",
-                      "title Rocky\nlinux " + family.image.substr(5) + "\ninitrd " +
-                          family.initramfs.substr(5) + "\noptions root=" + family.root + " ro quiet\n"}};
-      });
+      loader_entry);
+  add({.name = "Rhel10",
+       .kernel = "6.12.0-55.9.1.el10_0.x86_64",
+       .image = "/boot/vmlinuz-6.12.0-55.9.1.el10_0.x86_64",
+       .initramfs = "/boot/initramfs-6.12.0-55.9.1.el10_0.x86_64.img",
+       .packer = {"zstd", "-q", "-c"},
+       .signs = kDracut,
+       .microcode = true,
+       .modules = "/usr/lib/modules/6.12.0-55.9.1.el10_0.x86_64",
+       .module_suffix = ".xz",
+       .files = kSystemd + Signs{{"/etc/os-release", release("rhel", "10.0")},
+                                 {"/etc/dracut.conf.d/empty.conf", ""},
+                                 {"/etc/kernel/cmdline", "root=/dev/sda1 ro quiet\n"},
+                                 {"/boot/grub2/grub.cfg", "set default=\"${saved_entry}\"\nblscfg\n"},
+                                 {"/etc/NetworkManager/system-connections/lan.nmconnection",
+                                  "[connection]\nid=lan\ntype=ethernet\ninterface-name=ens33\n"
+                                  "[ipv4]\nmethod=manual\naddress1=10.0.0.7/24,10.0.0.1\n"}},
+       .root = "/dev/sda1",
+       .changed = {"/etc/systemd/network/10-hyper2kvm-ens33.link", "/etc/dracut.conf.d/90-hyper2kvm.conf",
+                   "/etc/kernel/cmdline"},
+       .distribution = "rhel",
+       .loader = "grub2",
+       .generator = "dracut",
+       .init = "systemd"},
+      loader_entry);
+  add({.name = "Fedora",
+       .kernel = "6.8.5-301.fc40.x86_64",
+       .image = "/boot/vmlinuz-6.8.5-301.fc40.x86_64",
+       .initramfs = "/boot/initramfs-6.8.5-301.fc40.x86_64.img",
+       .packer = {"zstd", "-q", "-c"},
+       .signs = kDracut,
+       .microcode = true,
+       .modules = "/usr/lib/modules/6.8.5-301.fc40.x86_64",
+       .module_suffix = ".xz",
+       .files = kSystemd + Signs{{"/etc/os-release", release("fedora", "40")},
+                                 {"/etc/fedora-release", "Fedora release 40 (Forty)\n"},
+                                 {"/etc/dracut.conf.d/empty.conf", ""},
+                                 {"/boot/grub2/grub.cfg", "insmod blscfg\nblscfg\n"},
+                                 {"/etc/NetworkManager/system-connections/ens192.nmconnection",
+                                  "[connection]\nid=ens192\ntype=ethernet\ninterface-name=ens192\n"}},
+       .root = "/dev/sda1",
+       .changed = {"/etc/systemd/network/10-hyper2kvm-ens192.link", "/etc/dracut.conf.d/90-hyper2kvm.conf"},
+       .distribution = "fedora",
+       .loader = "grub2",
+       .generator = "dracut",
+       .init = "systemd"},
+      loader_entry);
   add({.name = "Sles11",
        .kernel = "3.0.101-63-default",
        .image = "/boot/vmlinuz-3.0.101-63-default",
@@ -255,6 +327,29 @@ std::vector<Family> families() {
                                                  family.image + " root=" + family.root +
                                                  " splash=silent\n    initrd " + family.initramfs + "\n"}};
       });
+  add({.name = "Sles12",
+       .kernel = "4.12.14-122.37-default",
+       .image = "/boot/vmlinuz-4.12.14-122.37-default",
+       .initramfs = "/boot/initrd-4.12.14-122.37-default",
+       .packer = {"xz", "--check=crc32", "-c"},
+       .signs = kDracut,
+       .modules = "/lib/modules/4.12.14-122.37-default",
+       .files = kSystemd +
+                Signs{{"/etc/os-release", release("sles", "12.5")},
+                      {"/etc/dracut.conf.d/empty.conf", ""},
+                      {"/usr/sbin/wicked", "x"},
+                      {"/etc/sysconfig/network/ifcfg-eth0", "BOOTPROTO='static'\nIPADDR='10.0.0.8/24'\n"},
+                      {"/etc/udev/rules.d/70-persistent-net.rules",
+                       "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", "
+                       "ATTR{address}==\"00:50:56:aa:bb:01\", ATTR{dev_id}==\"0x0\", ATTR{type}==\"1\", "
+                       "KERNEL==\"eth*\", NAME=\"eth0\"\n"}},
+       .root = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1",
+       .changed = {"/boot/grub2/grub.cfg", "/etc/dracut.conf.d/90-hyper2kvm.conf"},
+       .distribution = "sles",
+       .loader = "grub2",
+       .generator = "dracut",
+       .init = "systemd"},
+      grub2("/boot/grub2/grub.cfg", "/boot"));
   add({.name = "Sles15",
        .kernel = "5.14.21-150500.53-default",
        .image = "/boot/vmlinuz-5.14.21-150500.53-default",
@@ -292,6 +387,26 @@ std::vector<Family> families() {
        .generator = "dracut",
        .init = "systemd"},
       grub2("/boot/grub2/grub.cfg", "/boot"));
+  add({.name = "AmazonLinux2023",
+       .kernel = "6.1.90-99.173.amzn2023.x86_64",
+       .image = "/boot/vmlinuz-6.1.90-99.173.amzn2023.x86_64",
+       .initramfs = "/boot/initramfs-6.1.90-99.173.amzn2023.x86_64.img",
+       .packer = {"xz", "--check=crc32", "-c"},
+       .signs = kDracut,
+       .modules = "/usr/lib/modules/6.1.90-99.173.amzn2023.x86_64",
+       .module_suffix = ".xz",
+       .files = kSystemd + Signs{{"/etc/os-release", release("amzn", "2023")},
+                                 {"/etc/dracut.conf.d/empty.conf", ""},
+                                 {"/boot/grub2/grub.cfg", "insmod blscfg\nblscfg\n"},
+                                 {"/etc/systemd/network/10-lan.network",
+                                  "[Match]\nName=ens160\n[Network]\nAddress=10.0.0.9/24\n"}},
+       .root = "/dev/sda1",
+       .changed = {"/etc/systemd/network/10-hyper2kvm-ens160.link"},
+       .distribution = "amzn",
+       .loader = "grub2",
+       .generator = "dracut",
+       .init = "systemd"},
+      loader_entry);
   add({.name = "Arch",
        .kernel = "6.9.1-arch1-1",
        .image = "/boot/vmlinuz-linux",
@@ -383,6 +498,11 @@ TEST_P(EveryFamily, IsReadyForVirtioAfterItsRepair) {
               only(usual_modules(), {"scsi_common", "scsi_mod", "sd_mod", "vmw_pvscsi"}),
               family.module_suffix);
   std::string packed = filter(family.packer, pack(image.top()));
+  if (family.microcode) {
+    Tree early;
+    early.file("/early_cpio", "1\n").file("/kernel/x86/microcode/GenuineIntel.bin", std::string(5000, 'm'));
+    packed = pack(early.top()) + packed;
+  }
   tree.file(family.initramfs, packed);
 
   Outcome outcome = guest.run(run_repair);
