@@ -1,5 +1,5 @@
-# Sourced first by the generators of this folder: every step that they use. A guest here is one or more raw images,
-# disk1.raw, disk2.raw..., in its output directory.
+# Sourced first by the generators of layouts: every step that they use. Such a guest is one or more raw images, disk1.raw,
+# disk2.raw..., in its output directory.
 # shellcheck shell=bash disable=SC1091,SC2154
 campaign=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$campaign/../steps/begin.sh"
@@ -13,9 +13,11 @@ arguments='console=tty0 console=ttyS0,115200n8 rootdelay=60'
 
 layout_stamp() { content_hash "$0" "$guests_folder"/steps/* "$campaign"/*.sh; }
 
-# begin_layout "$@": as begin_guest does for an OVA.
+# begin_layout "$@": as begin_guest does for an OVA. Beside the generators of this folder its guests lie in a folder of their own.
 begin_layout() {
-  local place=${1:-$cache/campaign/$guest}
+  local folder=campaign
+  [ "$(cd "$(dirname "$0")" && pwd)" = "$campaign" ] || folder=guests
+  local place=${1:-$cache/$folder/$guest}
   if [ "$place" != --help ] && [ "$(cat "$place/.stamp" 2>/dev/null)" = "$(layout_stamp)" ]; then
     say "$place is up to date"
     exit 0

@@ -2,6 +2,19 @@
 # loop device, device mapper or file system of this machine's kernel is needed.
 # shellcheck shell=bash disable=SC2154
 
+# memory_place: a directory for the memory of a User-mode Linux, which is a file that is mapped executable; best a tmpfs.
+memory_place() {
+  local place
+  for place in /dev/shm "${TMPDIR:-/tmp}"; do
+    if [ -w "$place" ] && [ "$(df --output=avail -m "$place" | tail -n 1)" -ge 600 ] &&
+      ! findmnt -no OPTIONS -T "$place" | grep -qw noexec; then
+      echo "$place"
+      return
+    fi
+  done
+  echo "$work"
+}
+
 # lay_out_inside TREE SCRIPT DISK...: boots a copy of TREE with the disks as /dev/ubdb, /dev/ubdc... and runs the text of
 # SCRIPT there, which formats them and mounts them below /target; then TREE is copied to /target and all is closed.
 lay_out_inside() {
@@ -32,8 +45,15 @@ mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
 mkdir -p /run/lock/lvm /run/cryptsetup /target
 source /lay-out-script
-tar -C / --one-file-system --xattrs --xattrs-include='*' --exclude=./target --exclude=./lay-out --exclude=./lay-out-script \
-  --exclude="./usr/lib/modules/$(uname -r)" -c . | tar -C /target --numeric-owner --xattrs --xattrs-include='*' -x
+# By one program: switching between two at the ends of a pipe is slow here.
+rm -rf "/usr/lib/modules/$(uname -r)"
+for entry in /*; do
+  case $entry in
+    /target | /lay-out | /lay-out-script | /lost+found) ;;
+    /dev | /proc | /run | /sys) mkdir "/target$entry" ;;
+    *) cp --archive --one-file-system "$entry" /target/ ;;
+  esac
+done
 INIT
   printf '%s\n' "$script" >"$tree/lay-out-script"
   chmod 755 "$tree/lay-out"
@@ -44,7 +64,7 @@ INIT
     settings+=("ubd$index=$(basename "$disk")")
     index=$((index + 1))
   done
-  (cd "$work" && env -i PATH="$PATH" TMPDIR=/dev/shm HOME=/ timeout 900 linux.uml "${settings[@]}") >"$log" 2>&1 </dev/null || true
+  (cd "$work" && env -i PATH="$PATH" TMPDIR="$(memory_place)" HOME=/ timeout 900 linux.uml "${settings[@]}") >"$log" 2>&1 </dev/null || true
   rm -rf "$work/builder.img" "$tree/usr/lib/modules/$release" "$tree/lay-out" "$tree/lay-out-script"
   cat "$log"
   grep -q 'layout ended with status 0' "$log"
