@@ -85,16 +85,46 @@ lvm vgchange -an --noudevsync outer
 
 TEST_F(RealDisks, ARootInAThinPool) {
   put_root_on("/dev/mapper/guest--vg-root", "ext4");
+  guest_.tree.file("/etc/fstab", guest_.tree.read("/etc/fstab") + "/dev/guest-vg/swap none swap sw 0 0\n");
   GuestDisk plain = ext4_of_the_guest(), disk = disks_.empty("disk.raw", 160);
   disks_.lay_out({disk, plain}, std::string(kLvm) + R"(load dm-thin-pool
 lvm pvcreate -q @0
 lvm vgcreate -q guest-vg @0
+lvm lvcreate -q -y --noudevsync -Wn -Zn -L 16M -n swap guest-vg
 lvm lvcreate -q -y --noudevsync --type thin-pool -L 100M -n pool guest-vg
 lvm lvcreate -q -y --noudevsync --type thin -V 80M --thinpool pool -n root guest-vg
 copy-device @1 /dev/mapper/guest--vg-root
 lvm vgchange -an --noudevsync guest-vg
 )");
-  expect_repaired({disk}, "guest-vg/root");
+  Answer answer = expect_repaired({disk}, "guest-vg/root");
+  std::vector<std::string> volumes;
+  for (const guest::Partition& partition : answer.inspection.partitions) volumes.push_back(partition.device);
+  EXPECT_THAT(volumes, Contains("guest-vg/swap")) << "a plain volume in the same group";
+}
+
+// A snapshot holds what its origin has lost: written to behind LVM's back, the origin would spoil it.
+TEST_F(RealDisks, ASnapshotOfTheRootStaysAsItIs) {
+  put_root_on("/dev/mapper/guest--vg-root", "ext4");
+  GuestDisk plain = ext4_of_the_guest(), disk = disks_.empty("disk.raw", 160);
+  disks_.lay_out({disk, plain}, std::string(kLvm) + R"(load dm-snapshot
+lvm pvcreate -q @0
+lvm vgcreate -q guest-vg @0
+lvm lvcreate -q -y --noudevsync -Wn -Zn -L 64M -n root guest-vg
+copy-device @1 /dev/mapper/guest--vg-root
+lvm lvcreate -q -y --noudevsync -s -L 64M -n before guest-vg/root
+lvm vgchange -an --noudevsync guest-vg
+)");
+  std::vector<GuestDisk> after;
+  Answer answer = serve(Mode::kRepair, {disk}, &after);
+  ASSERT_TRUE(answer.success) << answer.error;
+  EXPECT_EQ(answer.inspection.root_device, "guest-vg/root");
+  GuestDisk before = disks_.empty("before.raw", 64);
+  disks_.lay_out({after[0], before}, std::string(kLvm) + R"(load dm-snapshot
+lvm vgchange -ay --noudevsync guest-vg
+copy-device /dev/mapper/guest--vg-before @1
+lvm vgchange -an --noudevsync guest-vg
+)");
+  EXPECT_EQ(sha256(before.path), sha256(plain.path));
 }
 
 TEST_F(RealDisks, UsrAndVarOfTheirOwn) {

@@ -62,6 +62,17 @@ std::string mapper_name(const std::string& group, const std::string& volume) {
   return doubled(group) + "-" + doubled(volume);
 }
 
+// Thin pools, mirrors, snapshots: LVM's own program knows how. A snapshot's two halves look like plain
+// volumes, and a hidden one tells that they belong together.
+bool needs_lvm(const LvmGroup& group) {
+  return std::any_of(
+      group.logical_volumes.begin(), group.logical_volumes.end(), [](const LvmLogicalVolume& volume) {
+        return (volume.visible && !volume.is_simple()) ||
+               std::any_of(volume.segments.begin(), volume.segments.end(),
+                           [](const LvmSegment& segment) { return segment.type == "snapshot"; });
+      });
+}
+
 struct GroupMembers {
   LvmGroup group;
   std::map<std::string, const Volume*> members;  // by the id of the physical volume
@@ -219,13 +230,12 @@ bool ActivatedVolumes::open_groups(Storage& storage, bool read_only, std::vector
     seen_.push_back(key);
     for (const auto& [name, member] : group.group.physical_volumes) seen_.push_back(members[member.id]->name);
     load("dm-mod");
-    bool needs_lvm = false;
+    if (needs_lvm(group.group)) {
+      open_with_lvm(group.group, found, warnings);
+      continue;
+    }
     for (const LvmLogicalVolume& volume : group.group.logical_volumes) {
       if (!volume.visible) continue;
-      if (!volume.is_simple()) {
-        needs_lvm = true;
-        continue;
-      }
       std::vector<std::string> table = lvm_table(group.group, volume, [&members](const std::string& member) {
         return device_number(members[member]->node);
       });
@@ -236,32 +246,34 @@ bool ActivatedVolumes::open_groups(Storage& storage, bool read_only, std::vector
       take_down_.push_back([name] { remove_mapped_device(name); });
       found.push_back(std::move(opened));
     }
-    if (!needs_lvm) continue;
-    // Thin pools, mirrors, snapshots: LVM's own program knows how.
-    for (const char* module : {"dm-thin-pool", "dm-snapshot", "dm-mirror", "dm-raid", "raid1", "raid456"})
-      load(module);
-    try {
-      run({"lvm", "vgchange", "-ay", "--noudevsync", "--config",
-           "devices{scan=\"/dev\" use_devicesfile=0} backup{backup=0 archive=0} "
-           "global{thin_check_executable=\"\" cache_check_executable=\"\" locking_dir=\"/run\"} "
-           "activation{udev_sync=0 udev_rules=0 monitoring=0}",
-           group.group.name});
-      std::string group_name = group.group.name;
-      take_down_.push_back([group_name] { run({"lvm", "vgchange", "-an", "--noudevsync", group_name}); });
-      for (const LvmLogicalVolume& volume : group.group.logical_volumes) {
-        if (!volume.visible || volume.is_simple()) continue;
-        Volume opened;
-        opened.name = group.group.name + "/" + volume.name;
-        opened.node = mapped_node(mapper_name(group.group.name, volume.name));
-        if (!opened.node.empty()) found.push_back(std::move(opened));
-      }
-    } catch (const os::Error& error) {
-      warnings.push_back("Some volumes of the group " + group.group.name +
-                         " could not be opened: " + error.sentence());
-    }
   }
   for (Volume& volume : found) add(storage, std::move(volume));
   return !found.empty();
+}
+
+// Every volume of the group: LVM does not share it with devices that it has not made itself.
+void ActivatedVolumes::open_with_lvm(const LvmGroup& group, std::vector<Volume>& found,
+                                     std::vector<std::string>& warnings) {
+  for (const char* module : {"dm-thin-pool", "dm-snapshot", "dm-mirror", "dm-raid", "raid1", "raid456"})
+    load(module);
+  std::string name = group.name;
+  take_down_.push_back([name] { run({"lvm", "vgchange", "-an", "--noudevsync", name}); });
+  try {
+    run({"lvm", "vgchange", "-ay", "--noudevsync", "--config",
+         "devices{scan=\"/dev\" use_devicesfile=0} backup{backup=0 archive=0} "
+         "global{thin_check_executable=\"\" cache_check_executable=\"\" locking_dir=\"/run\"} "
+         "activation{udev_sync=0 udev_rules=0 monitoring=0}",
+         name});
+  } catch (const os::Error& error) {
+    warnings.push_back("Some volumes of the group " + name + " could not be opened: " + error.sentence());
+  }
+  for (const LvmLogicalVolume& volume : group.logical_volumes) {
+    if (!volume.visible) continue;
+    Volume opened;
+    opened.name = name + "/" + volume.name;
+    opened.node = mapped_node(mapper_name(name, volume.name));
+    if (!opened.node.empty()) found.push_back(std::move(opened));
+  }
 }
 
 void ActivatedVolumes::release() noexcept {

@@ -8,6 +8,7 @@
 
 #include "runner/guest/protocol.h"
 #include "runner/guest/serve.h"
+#include "runner/guest/storage/lvm_metadata.h"
 #include "runner/guest/storage/storage.h"
 
 namespace hyper2kvm::guest {
@@ -32,6 +33,7 @@ class ActivatedVolumes {
   bool open_encrypted(Storage& storage, const std::vector<VolumeKey>& keys, bool read_only,
                       std::vector<std::string>& warnings);
   bool open_groups(Storage& storage, bool read_only, std::vector<std::string>& warnings);
+  void open_with_lvm(const LvmGroup& group, std::vector<Volume>& found, std::vector<std::string>& warnings);
   void add(Storage& storage, Volume volume);
   void load(const char* module) const;
 
