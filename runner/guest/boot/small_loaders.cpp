@@ -16,13 +16,12 @@ std::pair<std::string_view, std::string_view> split_first(std::string_view line,
   return {line.substr(0, end), trim(rest.substr(begin))};
 }
 
-// syslinux takes paths relative to its configuration file.
+// syslinux takes paths relative to its configuration file: "../vmlinuz-linux" beside /boot/syslinux.
 std::optional<std::string> find_beside(const GuestRoot& root, std::string_view path,
                                        const std::string& file) {
-  if (auto found = find_boot_file(root, path)) return found;
   std::string beside = file.substr(0, file.rfind('/') + 1) + std::string(path);
-  if (root.is_file(beside)) return root.resolve(beside);
-  return std::nullopt;
+  if (!path.starts_with('/') && root.is_file(beside)) return root.resolve(beside, /*follow_last=*/false);
+  return find_boot_file(root, path);
 }
 
 }  // namespace

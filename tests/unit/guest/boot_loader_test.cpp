@@ -166,6 +166,26 @@ TEST(Extlinux, ReadsItsMenu) {
   EXPECT_THAT(menu.default_entry()->initramfs, ElementsAre("/boot/initramfs-lts"));
 }
 
+TEST(Extlinux, ReadsSyslinuxsOwnFileWithTheInitramfsAmongTheOptions) {
+  Tree tree;
+  tree.file("/boot/vmlinuz-linux", "k")
+      .file("/boot/initramfs-linux.img", "i")
+      .file("/boot/initramfs-linux-fallback.img", "i")
+      .file(
+          "/boot/syslinux/syslinux.cfg",
+          "DEFAULT arch\nPROMPT 0\nTIMEOUT 50\nUI menu.c32\n\nLABEL archfallback\n    MENU LABEL Arch Linux "
+          "Fallback\n    LINUX ../vmlinuz-linux\n    APPEND root=/dev/sda3 rw\n"
+          "    INITRD ../initramfs-linux-fallback.img\n\nLABEL arch\n    KERNEL ../vmlinuz-linux\n"
+          "    APPEND initrd=../initramfs-linux.img root=/dev/sda3 rw\n");
+  BootMenu menu = menu_of(tree);
+  EXPECT_EQ(menu.loader, "extlinux");
+  EXPECT_EQ(menu.entries.size(), 2u);
+  ASSERT_NE(menu.default_entry(), nullptr);
+  EXPECT_EQ(menu.default_entry()->id, "arch");
+  EXPECT_EQ(menu.default_entry()->kernel, "/boot/vmlinuz-linux");
+  EXPECT_THAT(menu.default_entry()->initramfs, ElementsAre("/boot/initramfs-linux.img"));
+}
+
 TEST(SystemdBoot, ReadsItsMenu) {
   Tree tree;
   tree.file("/boot/vmlinuz-linux", "k")
