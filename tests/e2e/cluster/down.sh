@@ -13,10 +13,10 @@ if [ -S "$CLUSTER_RUN/containerd.sock" ] && [ -f "$CLUSTER_RUN/pids/containerd" 
   for container in $(ctr_k8s containers ls -q 2> /dev/null); do ctr_k8s containers rm "$container" 2> /dev/null; done
 fi
 for component in containerd scheduler controller-manager apiserver etcd; do stop TERM "$component"; done
-# Whatever is left in our cgroup is a shim of containerd's.
+# Whatever is left in our cgroup is a shim of containerd's, or what the command has started.
 if [ -f "$CGROUP/cgroup.procs" ]; then
   mapfile -t left < "$CGROUP/cgroup.procs"
-  for pid in "${left[@]}"; do kill -KILL "$pid" 2> /dev/null; done
+  for pid in "${left[@]}"; do [ "$pid" -eq 0 ] || kill -KILL "$pid" 2> /dev/null; done
 fi
 awk -v run="$CLUSTER_RUN/" 'index($5, run) == 1 {print $5}' /proc/self/mountinfo | sort -r |
   while read -r mount; do umount -l "$mount" 2> /dev/null; done

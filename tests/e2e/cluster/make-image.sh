@@ -17,4 +17,5 @@ config=$(sha256sum < "$work/config.json" | cut -d' ' -f1)
 mv "$work/config.json" "$work/$config.json"
 jq -nc --arg config "$config.json" --arg name "$name" \
   '[{Config: $config, RepoTags: [$name], Layers: ["layer.tar"]}]' > "$work/manifest.json"
-tar -C "$work" -cf "$out" manifest.json "$config.json" layer.tar
+tar -C "$work" -cf "$out.part" manifest.json "$config.json" layer.tar
+mv "$out.part" "$out"

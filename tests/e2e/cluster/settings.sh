@@ -7,6 +7,7 @@
 : "${CLUSTER:=hyper2kvm}"
 : "${CLUSTER_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/hyper2kvm/k8s}"  # what is built: kept between runs
 : "${CLUSTER_BIN:=$CLUSTER_CACHE/bin}"
+CLUSTER_MISSING=$CLUSTER_CACHE/missing  # what build.sh could not make, and why: a file a piece
 : "${CLUSTER_RUN:=$CLUSTER_CACHE/run-$CLUSTER}"  # state of the running cluster; a short path, it holds unix sockets
 APISERVER_PORT=6443
 ETCD_PORT=2379
@@ -86,5 +87,16 @@ wait_for() {
       return 1
     fi
     sleep 0.1
+  done
+}
+
+# wait_for_definition NAME: until the API server serves the custom resource. (`kubectl wait` of this version fails on a
+# definition that has no conditions yet.)
+wait_for_definition() {
+  local limit=$(($(date +%s) + 300))
+  until "$CLUSTER_BIN/kubectl" get crd "$1" -o 'jsonpath={.status.conditions[?(@.type=="Established")].status}' 2> /dev/null |
+    grep -qx True; do
+    [ "$(date +%s)" -lt "$limit" ] || { echo "$1 is not established" >&2; return 1; }
+    sleep 0.2
   done
 }

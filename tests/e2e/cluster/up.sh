@@ -137,6 +137,7 @@ END
 }
 
 node_is() { kubectl get node "$NODE_NAME" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}' | grep -q "$1"; }
+first_pod_has_run() { kubectl -n default get pod first -o jsonpath='{.status.phase}' | grep -qx Succeeded; }
 node_has_no_taint() { ! kubectl get node "$NODE_NAME" -o jsonpath='{.spec.taints}' | grep -q not-ready; }
 
 node() {
@@ -171,6 +172,20 @@ reclaimPolicy: Delete
 volumeBindingMode: WaitForFirstConsumer
 END
   wait_for 180 kubelet node_has_no_taint
+  # A node that is ready says nothing of whether this machine lets a container run.
+  kubectl apply -f - > /dev/null << END
+apiVersion: v1
+kind: Pod
+metadata: {name: first, namespace: default}
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, runAsUser: 10001, seccompProfile: {type: RuntimeDefault}}
+  containers: [{name: first, image: "localhost/busybox:1", command: [touch, /memory/file], volumeMounts: [{name: memory, mountPath: /memory}]}]
+  volumes: [{name: memory, emptyDir: {medium: Memory}}]
+END
+  wait_for 180 kubelet first_pod_has_run
+  kubectl -n default delete pod first --wait=false > /dev/null
   say "node ready"
 }
 

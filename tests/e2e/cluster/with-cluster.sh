@@ -1,36 +1,68 @@
 #!/bin/bash
-# with-cluster.sh apiserver|controllers|node COMMAND...: runs a command inside a fresh cluster, and takes the cluster
-# down again whatever happens. Builds the binaries first where they are missing.
+# with-cluster.sh apiserver|controllers|node[,helm] COMMAND...: runs a command inside a fresh cluster, and takes the cluster
+# down again whatever happens, with everything that the command has started. Builds what the cluster is made of first, unless
+# CLUSTER_IS_BUILT says that it is there as far as it can be.
 #
-# Ends with 77, which is a test that is skipped, where the machine cannot have a cluster at all.
-# The command finds KUBECONFIG, CLUSTER (the name) and CLUSTER_SCRIPTS (this folder) in its environment. When it fails,
-# the ends of the components' logs are printed.
+# Ends with 77, which is a test that is skipped, and a sentence where the machine cannot have such a cluster.
+# The command finds KUBECONFIG, CLUSTER (the name), CLUSTER_SCRIPTS (this folder) and CLUSTER_OUTSIDE in its environment. When
+# it fails, the ends of the components' logs are printed.
+# shellcheck disable=SC2317 # the trap calls it
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-export UPTO=$1
+needed=$1
+export UPTO=${needed%%,*}
 shift
-skip() { echo "no test cluster here: $*"; exit 77; }
-[ "$(id -u)" = 0 ] || skip "it needs root"
-unshare --net --mount true 2>/dev/null || skip "no network namespace may be made"
 : "${CLUSTER:=h2k-$$}"
-export CLUSTER CLUSTER_SCRIPTS=$here
+# CLUSTER_OUTSIDE: the network that this was started in; that of the cluster has no way out.
+export CLUSTER CLUSTER_SCRIPTS=$here CLUSTER_OUTSIDE=/proc/$$/ns/net
 source "$(dirname "$0")/settings.sh"
-{ mkdir -p "$CGROUP" && rmdir "$CGROUP"; } 2>/dev/null || skip "no control group may be made"
 
-"$here/build.sh"
+skip_without() {
+  local lacking
+  lacking=$("$here/missing.sh" "$@")
+  [ -n "$lacking" ] || return 0
+  echo "skipped, because there can be no such cluster here: $lacking"
+  exit 77
+}
+skip_without machine
+# It says what it cannot make; whether that is needed here is seen after it.
+[ -n "${CLUSTER_IS_BUILT:-}" ] || "$here/build.sh" || [ $? -eq 3 ]
+read -r -a parts <<< "${needed//,/ }"
+skip_without "${parts[@]}"
+
+command=
 finish() {
   local status=$?
-  if [ $status -ne 0 ]; then
+  # What has begun is brought to its end.
+  trap '' TERM INT HUP
+  if [ -n "$command" ]; then
+    kill -TERM "$command" 2> /dev/null || true
+    wait "$command" 2> /dev/null || true
+  fi
+  if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
     for log in "$CLUSTER_RUN"/logs/*.log; do
       echo "--- $(basename "$log")" >&2
       tail -n 15 "$log" >&2 || true
     done
   fi
   "$here/down.sh" --wipe
-  exit $status
+  exit "$status"
 }
 trap finish EXIT
-trap 'exit 143' TERM INT
-"$here/up.sh"
-# Sooner than whoever started this loses patience: then nobody would take the cluster down.
-"$here/inside.sh" timeout --kill-after=10 "${CLUSTER_TIME_LIMIT:-1800}" "$@"
+trap 'exit 143' TERM INT HUP
+up() { "$here/up.sh" && return; "$here/down.sh" --wipe; "$here/up.sh"; }
+if ! up; then
+  echo "skipped, because the cluster does not come up here as far as $UPTO: what its parts say is above"
+  exit 77
+fi
+# In the cluster's control group: down.sh ends whatever it leaves. Sooner than whoever started this loses patience, because
+# then nobody would take the cluster down.
+(
+  echo "$BASHPID" > "$CGROUP/cgroup.procs"
+  exec nsenter --net="/run/netns/$CLUSTER" timeout --kill-after=60 "${CLUSTER_TIME_LIMIT:-1800}" "$@"
+) &
+command=$!
+status=0
+wait "$command" || status=$?
+command=
+exit $status

@@ -18,7 +18,7 @@ const ResourceType kMaps = types::kConfigMaps;
 
 class Replicas : public World {
  protected:
-  os::Process start(const std::string& identity, int lease_seconds = 6) {
+  os::Process start(const std::string& identity, int lease_seconds = 15) {
     os::ProcessOptions options;
     options.arguments = {small_operator(), identity, name_space, std::to_string(lease_seconds),
                          "127.0.0.1:" + std::to_string(identity == "one" ? 18081 : 18082)};
@@ -93,7 +93,7 @@ TEST_F(Replicas, TheSecondTakesOverWhenTheFirstIsKilled) {
   EXPECT_TRUE(eventually([&] { return done_by("after") == "two"; }));
   EXPECT_EQ(done_by("before"), "one") << "what was done is not done again";
   two.signal(SIGTERM);
-  ASSERT_TRUE(two.wait_for(seconds(60)));
+  ASSERT_TRUE(two.wait_for(kPatience));
   EXPECT_THAT(history.finish(), testing::ElementsAre("one", "two"));
 }
 
@@ -103,12 +103,12 @@ TEST_F(Replicas, AFirstThatIsToldToStopLeavesAtOnceAndInGoodOrder) {
   ASSERT_TRUE(beats("one")) << one.stderr_tail();
   os::Process two = start("two", 600);
   one.signal(SIGTERM);
-  auto status = one.wait_for(seconds(60));
+  auto status = one.wait_for(kPatience);
   ASSERT_TRUE(status);
   EXPECT_TRUE(status->success()) << status->description() << one.stderr_tail();
   EXPECT_TRUE(beats("two")) << two.stderr_tail();
   two.signal(SIGTERM);
-  ASSERT_TRUE(two.wait_for(seconds(60)));
+  ASSERT_TRUE(two.wait_for(kPatience));
   EXPECT_EQ(leader(), "");
 }
 
@@ -120,13 +120,13 @@ TEST_F(Replicas, AFirstThatWasFrozenDoesNotWriteAgainstTheSecond) {
   one.signal(SIGSTOP);
   ASSERT_TRUE(beats("two")) << two.stderr_tail();
   one.signal(SIGCONT);
-  auto status = one.wait_for(seconds(60));
+  auto status = one.wait_for(kPatience);
   ASSERT_TRUE(status) << "it should end, as it has lost its lease";
   EXPECT_FALSE(status->success());
   EXPECT_NE(one.stderr_tail().find("was lost"), std::string::npos) << one.stderr_tail();
   EXPECT_TRUE(beats("two"));
   two.signal(SIGTERM);
-  ASSERT_TRUE(two.wait_for(seconds(60)));
+  ASSERT_TRUE(two.wait_for(kPatience));
   std::vector<std::string> writers = history.finish();
   // A write that was already on its way when it froze may still arrive, as with any lease; it ends before the
   // other begins, or is the one write that was in flight.
@@ -145,7 +145,7 @@ TEST_F(Replicas, SurviveTheDeathOfTheServer) {
   EXPECT_TRUE(eventually([&] { return done_by("after") == "one"; })) << one.stderr_tail();
   EXPECT_TRUE(beats("one")) << one.stderr_tail();
   one.signal(SIGTERM);
-  ASSERT_TRUE(one.wait_for(seconds(60)));
+  ASSERT_TRUE(one.wait_for(kPatience));
 }
 
 }  // namespace

@@ -15,8 +15,10 @@ std::string small_operator() {
   throw std::runtime_error("--operator=PROGRAM is missing");
 }
 
-bool eventually(const std::function<bool()>& is_so, int seconds) {
-  auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+bool is_campaign() { return std::getenv("HYPER2KVM_CLUSTER_CAMPAIGN") != nullptr; }
+
+bool eventually(const std::function<bool()>& is_so) {
+  auto limit = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < limit) {
     if (is_so()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -35,6 +37,7 @@ void component(const std::string& action, const std::string& name) {
 }
 
 void wait_for_server(const Client& client) {
+  component("await", "apiserver");
   ASSERT_TRUE(eventually([&] {
     try {
       client.get_path("/version");

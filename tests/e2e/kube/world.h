@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -15,12 +16,18 @@ namespace hyper2kvm::kube {
 // The program of small_operator.cpp, from --operator=.
 std::string small_operator();
 
-// Looks until it is so. False after this many seconds: a limit for what hangs, not a measure.
-bool eventually(const std::function<bool()>& is_so, int seconds = 60);
+// How long anything is waited for: a limit for what hangs, not a measure, and enough for a slow machine.
+inline constexpr std::chrono::seconds kPatience{240};
+
+// Looks until it is so. False when the patience is at its end.
+bool eventually(const std::function<bool()>& is_so);
+
+// `scripts/test campaign cluster`: many more moments are tried.
+bool is_campaign();
 
 // cluster/component.sh ACTION NAME
 void component(const std::string& action, const std::string& name);
-// As the administrator, waits until the API server answers.
+// Waits until the API server is ready, and answers the administrator.
 void wait_for_server(const Client& client);
 
 // A namespace for one test, and a client that is its administrator.
