@@ -61,6 +61,11 @@ struct ClaimView {
 
 ClaimView read_claim(const kube::Json& claim);
 
+// Which of a conversion's claims are block volumes.
+struct BlockVolumes {
+  bool source = false, output = false;
+};
+
 // A VirtualMachine of the name that the conversion's machine is to have.
 struct MachineView {
   kube::ObjectKey key;

@@ -28,6 +28,7 @@ kubevirt::NetworkMapping read_network(const Json& object) {
   network.source = text_at(object, {"source"});
   bool is_pod = find_at(object, {"pod"}) != nullptr;
   network.kind = is_pod ? kubevirt::NetworkKind::kPod : kubevirt::NetworkKind::kMultus;
+  // Where both are named, the one that is not taken tells of it.
   network.multus = text_at(object, {"multus", "networkName"});
   std::string binding = text_at(object, {"binding"});
   if (binding.empty()) binding = is_pod ? "masquerade" : "bridge";
@@ -157,7 +158,8 @@ std::optional<std::chrono::seconds> parse_timeout(const std::string& text) {
 std::string problem_of(const Spec& spec) {
   if (spec.source_claim.empty())
     return "spec.source.persistentVolumeClaim.claimName is empty. Name the claim with the exported machine.";
-  if (spec.path.empty() == spec.disks.empty())
+  // Neither of them is named where the claim is a block volume, which is the disk itself.
+  if (!spec.path.empty() && !spec.disks.empty())
     return "Name either spec.source.path or spec.source.disks, and not both.";
   if (!spec.path.empty())
     if (std::string problem = problem_of_path("spec.source.path", spec.path); !problem.empty())

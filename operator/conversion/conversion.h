@@ -20,10 +20,11 @@ using kube::Json;
 
 struct Spec {
   std::string source_claim;
-  std::string path;                // in the source claim; empty where disks are named
-  std::vector<std::string> disks;  // in the source claim
-  Json vm;                         // an object, or null: what is said over the input's own
-  Json pipeline;                   // the same
+  // In the source claim, one of the two; neither where the claim is a block volume.
+  std::string path;
+  std::vector<std::string> disks;
+  Json vm;        // an object, or null: what is said over the input's own
+  Json pipeline;  // the same
   bool compress = false;
   std::string format;             // empty: as the input says
   std::string output_claim;       // an existing one; empty where one is made

@@ -349,7 +349,7 @@ struct ConversionController::Parts {
       }
     }
     doing.server.create_or_get(kube::types::kJobs, make_job(conversion, action.attempt, options.runner,
-                                                            doing.node_slot, action.output_is_block));
+                                                            doing.node_slot, action.block));
   }
 
   void perform(const ApplyMachine& action, const Doing& doing) const {

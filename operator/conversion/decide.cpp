@@ -153,14 +153,7 @@ class Deciding {
 
   // --- before an attempt ---
   void prepare() {
-    if (std::string problem = problem_of(it_.spec); !problem.empty()) {
-      condition("Accepted", "False", "InvalidSpec", problem);
-      not_running("InvalidSpec", problem);
-      if (status_.phase != Phase::kPending || status_.message != problem)
-        announce(true, "InvalidSpec", problem);
-      phase(Phase::kPending, problem);
-      return;
-    }
+    if (std::string problem = problem_of(it_.spec); !problem.empty()) return refuse_spec(problem);
     condition("Accepted", "True", "Valid", "The conversion can be started.");
     if (it_.spec.suspend) {
       remove_jobs();
@@ -201,6 +194,14 @@ class Deciding {
     start();
   }
 
+  void refuse_spec(const std::string& problem) {
+    condition("Accepted", "False", "InvalidSpec", problem);
+    not_running("InvalidSpec", problem);
+    if (status_.phase != Phase::kPending || status_.message != problem)
+      announce(true, "InvalidSpec", problem);
+    phase(Phase::kPending, problem);
+  }
+
   void wait_for(const std::string& reason, const std::string& message) {
     phase(Phase::kPending, message);
     not_running(reason, message);
@@ -211,11 +212,17 @@ class Deciding {
     if (!seen_.source_claim || seen_.source_claim->is_being_deleted)
       return wait_for("SourceMissing", "The claim " + source + " with the exported machine does not exist."),
              false;
-    if (seen_.source_claim->is_block)
+    bool names_files = !it_.spec.path.empty() || !it_.spec.disks.empty();
+    if (seen_.source_claim->is_block && names_files)
       return wait_for("SourceIsBlock",
                       "The claim " + source +
-                          " is a block volume. The exported machine must be in files: name a "
-                          "claim with volumeMode Filesystem."),
+                          " is a block volume, which is the disk itself and has no files. Leave "
+                          "spec.source.path and spec.source.disks out, or name a claim with volumeMode "
+                          "Filesystem."),
+             false;
+    if (!seen_.source_claim->is_block && !names_files)
+      return refuse_spec("The claim " + source +
+                         " holds files. Name either spec.source.path or spec.source.disks."),
              false;
     std::string output = it_.output_claim_name();
     if (!seen_.output_claim) {
@@ -240,10 +247,15 @@ class Deciding {
     return true;
   }
 
-  bool output_is_block() const { return seen_.output_claim && seen_.output_claim->is_block; }
+  BlockVolumes block_volumes() const {
+    return {seen_.source_claim && seen_.source_claim->is_block,
+            seen_.output_claim && seen_.output_claim->is_block};
+  }
   // What a block volume cannot take.
   std::string problem_of_block() const {
-    if (!output_is_block()) return "";
+    if (!block_volumes().output) return "";
+    if (it_.spec.source_claim == it_.output_claim_name())
+      return "and the source too. Name another claim for the disks.";
     if (!it_.spec.format.empty() && it_.spec.format != "raw")
       return "which holds a raw disk and no " + it_.spec.format +
              ". Set spec.output.format to raw, or name a claim with volumeMode Filesystem.";
@@ -292,7 +304,7 @@ class Deciding {
     condition("Running", "True", "Starting", message);
     condition("Ready", "False", "Running", "The conversion is not finished.");
     announce(false, "Started", "The Job " + status_.job_name + " was started.");
-    decision_.actions.emplace_back(CreateJob{status_.attempts, output_is_block()});
+    decision_.actions.emplace_back(CreateJob{status_.attempts, block_volumes()});
     decision_.place = Place::kHolds;
     if (auto limit = deadline()) look_again(until(*limit));
   }
@@ -322,7 +334,7 @@ class Deciding {
     }
     if (job == nullptr) {
       if (status_.job_uid.empty()) {
-        decision_.actions.emplace_back(CreateJob{status_.attempts, output_is_block()});
+        decision_.actions.emplace_back(CreateJob{status_.attempts, block_volumes()});
         return;
       }
       return end_attempt({"JobDeleted", "", "Somebody deleted the Job " + status_.job_name + ".", true});

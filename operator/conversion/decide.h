@@ -50,7 +50,7 @@ struct RemoveFinalizer {};
 struct CreateClaim {};
 struct CreateJob {
   std::int64_t attempt = 0;
-  bool output_is_block = false;
+  BlockVolumes block;
 };
 struct ApplyMachine {
   Json machine;

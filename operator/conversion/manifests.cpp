@@ -46,12 +46,12 @@ Json overrides_of(const Spec& spec) {
   return overrides;
 }
 
-Json make_container(const Conversion& conversion, const RunnerDefaults& defaults, bool output_is_block) {
+Json make_container(const Conversion& conversion, const RunnerDefaults& defaults, BlockVolumes block) {
   const Spec& spec = conversion.spec;
   Json container = {
       {"name", kRunnerContainer},
       {"image", spec.image.empty() ? defaults.image : spec.image},
-      {"command", runner_command(conversion, output_is_block)},
+      {"command", runner_command(conversion, block)},
       {"workingDir", kOutputFolder},
       // The appliance's memory is a file that is mapped executable: a tmpfs is what allows that everywhere.
       {"env", Json::array({{{"name", "TMPDIR"}, {"value", "/tmp"}}})},
@@ -67,8 +67,11 @@ Json make_container(const Conversion& conversion, const RunnerDefaults& defaults
       {"volumeMounts", Json::array({{{"name", "source"}, {"mountPath", kSourceFolder}, {"readOnly", true}},
                                     {{"name", "output"}, {"mountPath", kOutputFolder}},
                                     {{"name", "memory"}, {"mountPath", "/tmp"}}})}};
-  if (output_is_block)
-    container["volumeDevices"] = Json::array({{{"name", "device"}, {"devicePath", kOutputDevice}}});
+  if (block.source) {
+    container["volumeMounts"].erase(0);
+    container["volumeDevices"].push_back({{"name", "source"}, {"devicePath", kSourceDevice}});
+  }
+  if (block.output) container["volumeDevices"].push_back({{"name", "device"}, {"devicePath", kOutputDevice}});
   if (!spec.image_pull_policy.empty()) container["imagePullPolicy"] = spec.image_pull_policy;
   return container;
 }
@@ -97,23 +100,27 @@ std::string job_name(const Conversion& conversion, std::int64_t attempt) {
   return name + "-" + conversion.uid.substr(0, 8) + "-" + std::to_string(attempt);
 }
 
-std::vector<std::string> runner_command(const Conversion& conversion, bool output_is_block) {
+std::vector<std::string> runner_command(const Conversion& conversion, BlockVolumes block) {
   const Spec& spec = conversion.spec;
   auto in_source = [](const std::string& path) { return std::string(kSourceFolder) + "/" + path; };
   std::vector<std::string> command = {"hyper2kvm", "convert"};
+  if (block.source) command.emplace_back(kSourceDevice);
   if (!spec.path.empty()) command.push_back(in_source(spec.path));
   for (const std::string& disk : spec.disks) command.push_back(in_source(disk));
   std::string directory = kOutputFolder;
-  if (!spec.kubevirt || output_is_block) directory += "/" + conversion.output_directory();
+  if (!spec.kubevirt || block.output) directory += "/" + conversion.output_directory();
   command.push_back("--output=" + directory);
-  if (output_is_block)
+  if (block.output)
     command.push_back("--output-device=" + std::string(kOutputDevice));
   else if (spec.kubevirt)
     // What KubeVirt looks for in a claim.
     command.insert(command.end(), {"--output-format=raw", "--output-filename=disk.img"});
   else if (!spec.format.empty())
     command.push_back("--output-format=" + spec.format);
-  if (std::string name = kube::text_at(spec.vm, {"name"}); !name.empty()) command.push_back("--name=" + name);
+  std::string name = kube::text_at(spec.vm, {"name"});
+  // A device has no name that says anything of the machine.
+  if (name.empty() && block.source) name = conversion.key.name;
+  if (!name.empty()) command.push_back("--name=" + name);
   command.push_back("--override=" + overrides_of(spec).dump());
   if (!spec.rate_limit.empty()) command.push_back("--rate-limit=" + spec.rate_limit);
   command.push_back("--log-format=json");
@@ -122,7 +129,7 @@ std::vector<std::string> runner_command(const Conversion& conversion, bool outpu
 }
 
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              std::optional<std::size_t> node_slot, bool output_is_block) {
+              std::optional<std::size_t> node_slot, BlockVolumes block) {
   const Spec& spec = conversion.spec;
   Json job = {{"apiVersion", "batch/v1"},
               {"kind", "Job"},
@@ -147,14 +154,14 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
         // Else the kubelet would walk through every file of a large volume before each start.
         {"fsGroupChangePolicy", "OnRootMismatch"},
         {"seccompProfile", {{"type", "RuntimeDefault"}}}}},
-      {"containers", Json::array({make_container(conversion, defaults, output_is_block)})},
+      {"containers", Json::array({make_container(conversion, defaults, block)})},
       {"volumes",
        Json::array(
            {{{"name", "source"},
              {"persistentVolumeClaim", {{"claimName", spec.source_claim}, {"readOnly", true}}}},
             {{"name", "output"}, {"persistentVolumeClaim", {{"claimName", conversion.output_claim_name()}}}},
             {{"name", "memory"}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Gi"}}}}})}};
-  if (output_is_block) {
+  if (block.output) {
     pod["volumes"][1]["name"] = "device";
     pod["volumes"].push_back({{"name", "output"}, {"emptyDir", {{"sizeLimit", kReportLimit}}}});
   }

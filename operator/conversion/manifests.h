@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/conversion/children.h"
 #include "operator/conversion/conversion.h"
 
 namespace hyper2kvm::conversion {
@@ -19,17 +20,18 @@ struct RunnerDefaults {
 // twice; a conversion that was deleted and made again has another UID and so other names.
 std::string job_name(const Conversion& conversion, std::int64_t attempt);
 
-// Where the runner has the output claim, and where it has one that is a block volume.
+// Where the runner has the output claim, and where it has claims that are block volumes.
 inline constexpr const char* kOutputFolder = "/output";
 inline constexpr const char* kOutputDevice = "/dev/output";
+inline constexpr const char* kSourceDevice = "/dev/source";
 
 // What the runner is started with: the program and its arguments.
-std::vector<std::string> runner_command(const Conversion& conversion, bool output_is_block = false);
+std::vector<std::string> runner_command(const Conversion& conversion, BlockVolumes block = {});
 
 // The pod meets the restricted Pod Security Standard and has no credentials of the cluster.
 // node_slot: where there is a limit for each node.
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              std::optional<std::size_t> node_slot, bool output_is_block = false);
+              std::optional<std::size_t> node_slot, BlockVolumes block = {});
 
 // The claim of spec.output.volumeClaimTemplate. It has no owner: the disks outlive the conversion.
 Json make_claim(const Conversion& conversion);

@@ -19,6 +19,8 @@ std::string problem_of_networks(const kubevirt::Wishes& wishes) {
       return name + ".source is empty. Name the network at the source, or * for all others.";
     if (network.kind == kubevirt::NetworkKind::kMultus && network.multus.empty())
       return name + " names no network of the cluster. Set pod: {}, or multus.networkName.";
+    if (network.kind == kubevirt::NetworkKind::kPod && !network.multus.empty())
+      return name + " names both the pod network and a multus network. Leave one of them out.";
     if (network.kind == kubevirt::NetworkKind::kMultus &&
         network.binding == kubevirt::NetworkBinding::kMasquerade)
       return name +

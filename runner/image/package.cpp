@@ -196,7 +196,10 @@ Package open_disks(const std::vector<std::filesystem::path>& paths, const std::s
     for (const std::filesystem::path& path : paths) {
       const std::filesystem::path absolute = std::filesystem::absolute(path);
       ImageLocation location{absolute, 0, os::File::open(absolute, os::File::Mode::kRead).size(), {}};
-      const contract::SourceFormat format = detect_format(location);
+      // What a guest has written to the beginning of its own disk must not make it an image of another
+      // format.
+      const contract::SourceFormat format =
+          std::filesystem::is_block_file(absolute) ? contract::SourceFormat::kRaw : detect_format(location);
       contract::Disk disk = make_disk(package.locations.size(), location, format);
       open_source(location, format, "package");
       package.manifest.disks.push_back(std::move(disk));

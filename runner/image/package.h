@@ -24,7 +24,8 @@ struct Package {
 Package open_ova(const std::filesystem::path& path);
 // Disks are looked for beside the OVF only.
 Package open_ovf(const std::filesystem::path& path);
-// A machine that is only disks, the first boots; formats by their magic. name becomes vm_name.
+// A machine that is only disks, the first boots; formats by their magic, and a block device is always a raw
+// disk. name becomes vm_name.
 Package open_disks(const std::vector<std::filesystem::path>& paths, const std::string& name);
 
 }  // namespace hyper2kvm::image

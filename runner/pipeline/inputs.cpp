@@ -1,5 +1,5 @@
 // Tells what the user gave: a manifest, an OVA, an OVF or disks. By content: names lie, and an OVA that was
-// renamed is still one.
+// renamed is still one. A block device is a disk, whatever is on it.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -28,6 +28,7 @@ bool is_document_extension(const std::string& extension) {
 
 InputKind kind_of(const std::filesystem::path& path) {
   os::File file = os::File::open(path, os::File::Mode::kRead);
+  if (std::filesystem::is_block_file(path)) return InputKind::kDisk;
   std::array<char, 4096> head{};
   std::size_t size = file.read_at(0, std::as_writable_bytes(std::span(head)));
   std::string_view text(head.data(), size);

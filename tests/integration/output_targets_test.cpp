@@ -158,6 +158,17 @@ TEST_F(OutputDevice, IsRefusedWhereItIsTooSmallInUseOrAnInput) {
   EXPECT_TRUE(holds(bytes_of(first_->path(), kSize), std::byte{0xaa})) << "nothing was written";
 }
 
+// A guest may write what it likes to its own disk.
+TEST_F(OutputDevice, AsAnInputIsARawDiskWhateverItsBytesLookLike) {
+  os::File device = os::File::open(first_->path(), os::File::Mode::kReadWrite);
+  device.write_at(0, std::as_bytes(std::span(std::string_view("QFI\xfb\0\0\0\3", 8))));
+  device.write_at(257, std::as_bytes(std::span(std::string_view("ustar"))));
+  Ran ran =
+      run_hyper2kvm({"convert", first_->path().string(), "--no-fix", "-O", "raw", "-o", out().string()});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_TRUE(bytes_of(out() / "disk-0.raw", kSize) == bytes_of(first_->path(), kSize));
+}
+
 TEST_F(OutputDevice, HoldsNothingToBootWhenAnotherDiskOfTheMachineFails) {
   make_disk(in("b.raw"), 12, 2);
   nlohmann::json manifest = manifest_for(in("a.raw"));

@@ -74,6 +74,15 @@ TEST(Decide, ClaimsThatAreNotThereAreWaitedFor) {
       {"no source", [](Observed& seen) { seen.source_claim.reset(); }, "SourceMissing"},
       {"source goes", [](Observed& seen) { seen.source_claim->is_being_deleted = true; }, "SourceMissing"},
       {"block source", [](Observed& seen) { seen.source_claim->is_block = true; }, "SourceIsBlock"},
+      {"no file of the source", [](Observed& seen) { seen.conversion.spec.path.clear(); }, "InvalidSpec"},
+      {"from block to the same block",
+       [](Observed& seen) {
+         seen.conversion.spec.path.clear();
+         seen.conversion.spec.output_claim = seen.conversion.spec.source_claim;
+         seen.source_claim->is_block = true;
+         seen.output_claim = seen.source_claim;
+       },
+       "OutputIsBlock"},
       {"no output", [](Observed& seen) { seen.output_claim.reset(); }, "OutputMissing"},
       {"output goes", [](Observed& seen) { seen.output_claim->is_being_deleted = true; }, "OutputMissing"},
       {"qcow2 to block",
@@ -108,12 +117,22 @@ TEST(Decide, ClaimsThatAreNotThereAreWaitedFor) {
   }
 }
 
+TEST(Decide, ABlockVolumeIsTheWholeSource) {
+  Observed seen = observed(sample());
+  seen.source_claim->is_block = true;
+  seen.conversion.spec.path.clear();
+  Decision decision = decide(seen);
+  ASSERT_NE(find_action<CreateJob>(decision), nullptr);
+  EXPECT_TRUE(find_action<CreateJob>(decision)->block.source);
+  EXPECT_FALSE(find_action<CreateJob>(decision)->block.output);
+}
+
 TEST(Decide, ADiskOnABlockVolumeIsTheClaim) {
   Observed seen = observed(sample());
   seen.output_claim->is_block = true;
   Decision decision = decide(seen);
   ASSERT_NE(find_action<CreateJob>(decision), nullptr);
-  EXPECT_TRUE(find_action<CreateJob>(decision)->output_is_block);
+  EXPECT_TRUE(find_action<CreateJob>(decision)->block.output);
   seen = running();
   seen.output_claim->is_block = true;
   contract::Report report;

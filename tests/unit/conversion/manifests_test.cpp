@@ -64,8 +64,24 @@ TEST(MakeJob, BelongsToItsConversion) {
   EXPECT_EQ(job["spec"]["backoffLimit"], 0);
 }
 
+TEST(MakeJob, ReadsABlockVolumeAsADevice) {
+  Conversion conversion = sample();
+  conversion.spec.path.clear();
+  Json pod = make_job(conversion, 1, kDefaults, std::nullopt, {.source = true})["spec"]["template"]["spec"];
+  Json container = pod["containers"][0];
+  EXPECT_EQ(container["volumeDevices"], Json::parse(R"([{"name": "source", "devicePath": "/dev/source"}])"));
+  for (const Json& mount : container["volumeMounts"]) EXPECT_NE(mount["name"], "source");
+  EXPECT_EQ(pod["volumes"][0]["persistentVolumeClaim"], Json({{"claimName", "exports"}, {"readOnly", true}}));
+  EXPECT_THAT(container["command"].get<std::vector<std::string>>(),
+              testing::IsSupersetOf({"/dev/source", "--name=web"}));
+  // At both ends.
+  pod = make_job(conversion, 1, kDefaults, std::nullopt,
+                 {.source = true, .output = true})["spec"]["template"]["spec"];
+  EXPECT_EQ(pod["containers"][0]["volumeDevices"].size(), 2u);
+}
+
 TEST(MakeJob, WritesToABlockVolumeAsToADevice) {
-  Json pod = make_job(sample(), 1, kDefaults, std::nullopt, true)["spec"]["template"]["spec"];
+  Json pod = make_job(sample(), 1, kDefaults, std::nullopt, {.output = true})["spec"]["template"]["spec"];
   Json container = pod["containers"][0];
   EXPECT_EQ(container["volumeDevices"], Json::parse(R"([{"name": "device", "devicePath": "/dev/output"}])"));
   EXPECT_THAT(container["command"].get<std::vector<std::string>>(), Contains("--output-device=/dev/output"));

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <thread>
 
+#include "runner/os/file.h"
 #include "tests/unit/kube/fake_api_server.h"
 #include "tests/unit/kube/log_lines.h"
 #include "tests/unit/kube/manual_clock.h"
@@ -32,7 +33,7 @@ class Recorder final : public ReflectorSink {
 
   std::vector<std::string> wait_for(std::size_t count) {
     std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(10), [&] { return words_.size() >= count; }));
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::minutes(1), [&] { return words_.size() >= count; }));
     return words_;
   }
   std::vector<std::string> words() {
@@ -59,8 +60,9 @@ class ReflectorTest : public testing::Test {
     client_options.clock = &clock;
   }
   void start() {
-    reflector.emplace(server.client(client_options), types::kConfigMaps, Selection{"default", "app=x", ""},
-                      recorder, Logger(log, LogLevel::kDebug, clock), options);
+    reflector.emplace(Client::connect(config.value_or(server.config()), client_options), types::kConfigMaps,
+                      Selection{"default", "app=x", ""}, recorder, Logger(log, LogLevel::kDebug, clock),
+                      options);
     thread = std::jthread([this](const std::stop_token& stop) { reflector->run(stop); });
   }
   void stop() {
@@ -73,6 +75,7 @@ class ReflectorTest : public testing::Test {
   std::size_t failures_logged() const { return log->with_message("cannot keep the cache up to date").size(); }
 
   FakeApiServer server;
+  std::optional<Config> config;  // where it is not the server's own
   ManualClock clock;
   std::shared_ptr<LogLines> log = std::make_shared<LogLines>();
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
@@ -162,6 +165,47 @@ TEST_F(ReflectorTest, ABrokenWatchGoesOnFromTheLastEventAfterAPause) {
   EXPECT_THAT(recorder.words(), ElementsAre("discard", "commit", "added a", "added b"));
   EXPECT_THAT(clock.sleeps(), ElementsAre(milliseconds(800), milliseconds(800), milliseconds(1600)));
   EXPECT_EQ(failures_logged(), 3u);
+  stop();
+}
+
+TEST_F(ReflectorTest, ComesThroughEverythingThatAServerMayDo) {
+  os::TemporaryDirectory directory("reflector-test");
+  const auto file = directory.path() / "token";
+  os::write_text_atomically(file, "old");
+  config = server.config();
+  config->token_file = file;
+  server.on("GET " + kPath, Answer::failure(429, "TooManyRequests").header("Retry-After", "3"));
+  server.on("GET " + kPath, Answer::json(200, list_of({object("a", "1")}, "9", "more")));
+  server.serve("GET " + kPath, [&](const ReceivedRequest& request) {
+    // The token expires between two pages.
+    if (request.headers.at("authorization") == "Bearer old") {
+      os::write_text_atomically(file, "new");
+      return Answer::failure(401, "Unauthorized");
+    }
+    bool is_second_page = request.query.contains("continue");
+    return Answer::json(
+        200, is_second_page ? list_of({object("b", "2")}, "9") : list_of({object("e", "30")}, "31"));
+  });
+  server.on("WATCH " + kPath, Answer::failure(429, "TooManyRequests").header("Retry-After", "2"));
+  server.on("WATCH " + kPath,
+            Answer::stream()
+                .chunk(event_line("ADDED", object("c", "10")) + event_line("ADDED", object("d", "11")))
+                .torn_chunk(event_line("MODIFIED", object("a", "12")), 20)
+                .event("BOOKMARK", object("", "20"))
+                .end());
+  server.on("WATCH " + kPath, Answer::stream().event("DELETED", object("b", "21")).reset());
+  server.on(
+      "WATCH " + kPath,
+      Answer::stream().event("ERROR", {{"kind", "Status"}, {"code", 410}, {"reason", "Expired"}}).end());
+  server.on("WATCH " + kPath, silent_watch());
+  start();
+  EXPECT_EQ(server.wait_for_request("WATCH " + kPath, 5).query["resourceVersion"], "31");
+  EXPECT_THAT(recorder.words(), ElementsAre("discard", "stage a", "stage b", "commit", "added c", "added d",
+                                            "modified a", "deleted b", "discard", "stage e", "commit"));
+  EXPECT_EQ(server.requests("WATCH " + kPath)[2].query["resourceVersion"], "20") << "the bookmark's";
+  EXPECT_EQ(server.requests("WATCH " + kPath)[3].query["resourceVersion"], "21") << "the last event's";
+  EXPECT_THAT(clock.sleeps(),
+              testing::IsSupersetOf({Duration(std::chrono::seconds(3)), Duration(std::chrono::seconds(2))}));
   stop();
 }
 
