@@ -120,12 +120,15 @@ Status read_status(const Json& object) {
 
 Json to_json(const Status& status) {
   Json artifacts;
-  for (const Artifact& artifact : status.artifacts)
-    artifacts.push_back({{"diskId", artifact.disk_id},
-                         {"claimName", artifact.claim_name},
-                         {"path", artifact.path},
-                         {"format", artifact.format},
-                         {"sizeBytes", artifact.size_bytes}});
+  for (const Artifact& artifact : status.artifacts) {
+    Json object = {{"diskId", artifact.disk_id},
+                   {"claimName", artifact.claim_name},
+                   {"format", artifact.format},
+                   {"sizeBytes", artifact.size_bytes}};
+    // An array is replaced as a whole, so nothing needs a null. (Some servers take an empty text for one.)
+    if (!artifact.path.empty()) object["path"] = artifact.path;
+    artifacts.push_back(std::move(object));
+  }
   return {{"observedGeneration", status.observed_generation},
           {"phase", text_or_null(std::string(to_string(status.phase)))},
           {"message", text_or_null(status.message)},

@@ -51,6 +51,13 @@ TEST(Status, AMergePatchTakesAwayWhatIsNotSetAnyMore) {
   EXPECT_FALSE(object["status"]["progress"].contains("secondsLeft"));
 }
 
+TEST(Status, ADiskThatIsTheClaimItselfHasNoPath) {
+  Status status = full();
+  status.artifacts[0].path.clear();
+  EXPECT_FALSE(to_json(status)["artifacts"][0].contains("path"));
+  EXPECT_EQ(read_status({{"status", to_json(status)}}), status);
+}
+
 TEST(Progress, IsAShareBetweenNothingAndAll) {
   EXPECT_EQ((Progress{"convert", 1, 3, 0, {}}.percent()), 33);
   EXPECT_EQ((Progress{"convert", 3, 3, 0, {}}.percent()), 100);
