@@ -5,6 +5,7 @@
 #include "operator/conversion/admission.h"
 #include "operator/conversion/conversion_metrics.h"
 #include "operator/conversion/decide.h"
+#include "operator/conversion/kept_conversion.h"
 #include "operator/conversion/node_slots.h"
 #include "operator/conversion/progress_reader.h"
 #include "operator/conversion/registration.h"
@@ -55,9 +56,9 @@ struct ConversionController::Parts {
       : client(made_client),
         options(std::move(made_options)),
         log(made_log),
-        conversions(std::make_shared<kube::Informer<Conversion>>(
-            kConversions, all(options.namespaces), [](Json&& object) { return read_conversion(object); },
-            log)),
+        conversions(std::make_shared<kube::Informer<KeptConversion>>(
+            kConversions, all(options.namespaces),
+            [](Json&& object) { return KeptConversion(read_conversion(object)); }, log)),
         jobs(std::make_shared<kube::Informer<JobView>>(
             kube::types::kJobs, ours(options.namespaces), [](Json&& object) { return read_job(object); },
             log)),
@@ -87,11 +88,11 @@ struct ConversionController::Parts {
 
   // --- what leads to a look at a conversion ---
   void listen() {
-    conversions->cache().add_index(kByClaim, [](const Conversion& conversion) -> std::vector<std::string> {
-      if (conversion.status.is_finished() && !conversion.is_being_deleted) return {};
-      const std::string& name_space = conversion.key.name_space;
-      return {name_space + "/" + conversion.spec.source_claim,
-              name_space + "/" + conversion.output_claim_name()};
+    conversions->cache().add_index(kByClaim, [](const KeptConversion& kept) -> std::vector<std::string> {
+      if (kept.open() == nullptr) return {};
+      const std::string& name_space = kept.key().name_space;
+      return {name_space + "/" + kept.open()->spec.source_claim,
+              name_space + "/" + kept.open()->output_claim_name()};
     });
     jobs->cache().add_index(kByConversion, uid_of_view<JobView>);
     pods->cache().add_index(kByConversion, uid_of_view<PodView>);
@@ -105,7 +106,7 @@ struct ConversionController::Parts {
     });
     claims->cache().on_change([this](const ObjectKey& key, const auto&, const auto&) {
       for (const auto& conversion : conversions->cache().by_index(kByClaim, key.to_string()))
-        controller->queue().add(conversion->key);
+        controller->queue().add(conversion->key());
     });
   }
 
@@ -193,7 +194,9 @@ struct ConversionController::Parts {
 
   // Whoever led before has given out places.
   void remember_places() {
-    for (const auto& conversion : conversions->cache().list()) {
+    for (const auto& kept : conversions->cache().list()) {
+      const Conversion* conversion = kept->open();
+      if (conversion == nullptr) continue;
       Place place = conversion->status.is_in_flight()            ? Place::kHolds
                     : conversion->status.phase == Phase::kQueued ? Place::kWaits
                                                                  : Place::kNone;
@@ -220,7 +223,7 @@ struct ConversionController::Parts {
       return ReconcileOutcome::done();
     }
     try {
-      return step(*cached, std::nullopt, server, request.log);
+      return step(cached->conversion(), std::nullopt, server, request.log);
     } catch (const ApiError& error) {
       if (error.is_conflict()) return ReconcileOutcome::again();   // the cache was old
       if (error.is_not_found()) return ReconcileOutcome::again();  // gone meanwhile; the cache will tell
@@ -377,7 +380,7 @@ struct ConversionController::Parts {
   const kube::Client client;
   const ConversionControllerOptions options;
   const kube::Logger log;
-  std::shared_ptr<kube::Informer<Conversion>> conversions;
+  std::shared_ptr<kube::Informer<KeptConversion>> conversions;
   std::shared_ptr<kube::Informer<JobView>> jobs;
   std::shared_ptr<kube::Informer<PodView>> pods;
   std::shared_ptr<kube::Informer<ClaimView>> claims;

@@ -12,7 +12,7 @@ namespace {
 
 class FromCache final : public prometheus::Collectable {
  public:
-  explicit FromCache(const kube::Cache<Conversion>& conversions) : conversions_(conversions) {}
+  explicit FromCache(const kube::Cache<KeptConversion>& conversions) : conversions_(conversions) {}
 
   std::vector<prometheus::MetricFamily> Collect() const override {
     prometheus::MetricFamily phases{
@@ -22,12 +22,13 @@ class FromCache final : public prometheus::Collectable {
                                       prometheus::MetricType::Gauge,
                                       {}};
     std::map<Phase, double> counts;
-    for (const auto& conversion : conversions_.list()) {
-      counts[conversion->status.phase == Phase::kNone ? Phase::kPending : conversion->status.phase] += 1;
-      const auto& running = conversion->status.progress;
+    for (const auto& kept : conversions_.list()) {
+      counts[kept->phase() == Phase::kNone ? Phase::kPending : kept->phase()] += 1;
+      if (kept->open() == nullptr) continue;
+      const auto& running = kept->open()->status.progress;
       if (!running || running->total_bytes <= 0) continue;
       prometheus::ClientMetric metric;
-      metric.label = {{"namespace", conversion->key.name_space}, {"name", conversion->key.name}};
+      metric.label = {{"namespace", kept->key().name_space}, {"name", kept->key().name}};
       metric.gauge.value =
           std::min(1.0, static_cast<double>(running->done_bytes) / static_cast<double>(running->total_bytes));
       progress.metric.push_back(std::move(metric));
@@ -42,7 +43,7 @@ class FromCache final : public prometheus::Collectable {
   }
 
  private:
-  const kube::Cache<Conversion>& conversions_;
+  const kube::Cache<KeptConversion>& conversions_;
 };
 
 }  // namespace
@@ -54,7 +55,7 @@ struct ConversionMetrics::Parts {
   prometheus::Counter* bytes;
 };
 
-ConversionMetrics::ConversionMetrics(kube::Metrics& metrics, const kube::Cache<Conversion>& conversions)
+ConversionMetrics::ConversionMetrics(kube::Metrics& metrics, const kube::Cache<KeptConversion>& conversions)
     : parts_(std::make_unique<Parts>()) {
   parts_->from_cache = std::make_shared<FromCache>(conversions);
   metrics.add(parts_->from_cache);

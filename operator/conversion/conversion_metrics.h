@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "operator/conversion/conversion.h"
+#include "operator/conversion/kept_conversion.h"
 #include "operator/kube/cache.h"
 #include "operator/kube/metrics.h"
 
@@ -15,7 +15,7 @@ namespace hyper2kvm::conversion {
 class ConversionMetrics {
  public:
   // Both must outlive it.
-  ConversionMetrics(kube::Metrics& metrics, const kube::Cache<Conversion>& conversions);
+  ConversionMetrics(kube::Metrics& metrics, const kube::Cache<KeptConversion>& conversions);
   ~ConversionMetrics();
   ConversionMetrics(const ConversionMetrics&) = delete;
   ConversionMetrics& operator=(const ConversionMetrics&) = delete;

@@ -1,5 +1,7 @@
 #include "operator/kube/reflector.h"
 
+#include <malloc.h>
+
 namespace hyper2kvm::kube {
 
 Reflector::Reflector(Client client, ResourceType type, Selection selection, ReflectorSink& sink, Logger log,
@@ -67,7 +69,11 @@ void Reflector::run(const std::stop_token& stop) {
     state = std::move(next.state);
     if (state.phase != ReflectorPhase::kWatching) watch.reset();
     report(next.effects.report, state);
-    if (next.effects.commit_pages) sink_.commit_staged();
+    if (next.effects.commit_pages) {
+      sink_.commit_staged();
+      // A list passes through trees of JSON that are many times as large as what is kept of it.
+      ::malloc_trim(0);
+    }
     if (next.effects.apply_event) sink_.apply(std::get<EventRead>(input).type, std::move(*object));
     is_synced_ = state.is_synced;
     if (state.failures == 0 || !next.effects.wait) set_problem("");

@@ -13,11 +13,11 @@ bool has_line(const std::string& text, const std::string& line) {
 
 TEST(ConversionMetrics, CountTheConversionsOfEachPhase) {
   kube::Metrics metrics;
-  kube::Cache<Conversion> cache([](Json&& object) { return read_conversion(object); });
+  kube::Cache<KeptConversion> cache([](Json&& object) { return KeptConversion(read_conversion(object)); });
   ConversionMetrics measures(metrics, cache);
   EXPECT_TRUE(has_line(metrics.text(), R"(hyper2kvm_conversions{phase="Failed"} 0)")) << metrics.text();
 
-  kube::Cache<Conversion>::Part part(cache, "");
+  kube::Cache<KeptConversion>::Part part(cache, "");
   Json fresh = sample_object(), running = sample_object();
   fresh["metadata"]["name"] = "fresh";
   Status status;
@@ -36,7 +36,7 @@ TEST(ConversionMetrics, CountTheConversionsOfEachPhase) {
 
 TEST(ConversionMetrics, MeasureWhatEnded) {
   kube::Metrics metrics;
-  kube::Cache<Conversion> cache([](Json&& object) { return read_conversion(object); });
+  kube::Cache<KeptConversion> cache([](Json&& object) { return KeptConversion(read_conversion(object)); });
   ConversionMetrics measures(metrics, cache);
   Status status;
   status.phase = Phase::kSucceeded;
