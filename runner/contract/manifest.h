@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runner/contract/boot_validation.h"
+
 namespace hyper2kvm::contract {
 
 enum class Firmware { kUnknown, kBios, kUefi };
@@ -76,6 +78,7 @@ struct ConvertStage {
 struct ValidateStage {
   bool enabled = false;
   bool check_image_integrity = true;
+  BootValidation boot;  // on its own `enabled`, whatever the stage's
 };
 
 struct Pipeline {
@@ -120,6 +123,7 @@ struct Options {
   int verbose = 0;  // 0-3
   bool report_enabled = true;
   std::string report_path = "report.json";  // relative to the output directory
+  bool attest = false;                      // an in-toto statement beside the report
 };
 
 // Our addition, under one key so that nothing collides.

@@ -59,6 +59,10 @@ json pipeline_json(const Pipeline& pipeline) {
                   {"compression", to_string(pipeline.convert.compression)}};
   if (pipeline.convert.compress_level) convert["compress_level"] = *pipeline.convert.compress_level;
   const FixStage& fix = pipeline.fix;
+  const BootValidation& boot = pipeline.validate.boot;
+  json boot_json = {{"enabled", boot.enabled}, {"timeout_seconds", boot.timeout_seconds}};
+  if (boot.mem_mb) boot_json["mem_mb"] = *boot.mem_mb;
+  if (boot.cpu) boot_json["cpu"] = *boot.cpu;
   return {
       {"inspect",
        {{"enabled", pipeline.inspect.enabled}, {"collect_guest_info", pipeline.inspect.collect_guest_info}}},
@@ -73,7 +77,8 @@ json pipeline_json(const Pipeline& pipeline) {
       {"convert", convert},
       {"validate",
        {{"enabled", pipeline.validate.enabled},
-        {"check_image_integrity", pipeline.validate.check_image_integrity}}}};
+        {"check_image_integrity", pipeline.validate.check_image_integrity},
+        {"boot", std::move(boot_json)}}}};
 }
 
 json configuration_json(const GuestConfiguration& configuration) {
@@ -109,18 +114,20 @@ json libvirt_json(const Libvirt& libvirt) {
 }  // namespace
 
 nlohmann::json to_json(const Manifest& manifest) {
-  json document = {
-      {"manifest_version", manifest.manifest_version},
-      {"source", source_json(manifest.source)},
-      {"vm", vm_json(manifest.vm)},
-      {"disks", json::array()},
-      {"nics", json::array()},
-      {"notes", manifest.notes},
-      {"warnings", manifest.warnings},
-      {"options",
-       {{"dry_run", manifest.options.dry_run},
-        {"verbose", manifest.options.verbose},
-        {"report", {{"enabled", manifest.options.report_enabled}, {"path", manifest.options.report_path}}}}}};
+  json document = {{"manifest_version", manifest.manifest_version},
+                   {"source", source_json(manifest.source)},
+                   {"vm", vm_json(manifest.vm)},
+                   {"disks", json::array()},
+                   {"nics", json::array()},
+                   {"notes", manifest.notes},
+                   {"warnings", manifest.warnings},
+                   {"options",
+                    {{"dry_run", manifest.options.dry_run},
+                     {"verbose", manifest.options.verbose},
+                     {"report",
+                      {{"enabled", manifest.options.report_enabled},
+                       {"path", manifest.options.report_path},
+                       {"attest", manifest.options.attest}}}}}};
   for (const Disk& disk : manifest.disks) document["disks"].push_back(disk_json(disk));
   for (const Nic& nic : manifest.nics) document["nics"].push_back(nic_json(nic));
   json output = {{"format", to_string(manifest.output.format)}};

@@ -37,6 +37,13 @@ json artifact_json(const Artifact& artifact) {
   return object;
 }
 
+json input_json(const InputFile& input) {
+  json object = {{"disk_id", input.disk_id}, {"path", input.path.string()}, {"size_bytes", input.size_bytes}};
+  if (input.offset != 0) object["offset"] = input.offset;
+  if (!input.checksum.empty()) object["checksum"] = input.checksum;
+  return object;
+}
+
 template <class Item, class Function>
 json list_json(const std::vector<Item>& items, Function one) {
   json list = json::array();
@@ -81,6 +88,11 @@ nlohmann::json to_json(const Report& report) {
       {"errors", list_json(report.errors, notice_json)},
       {"summary", summary_json(report)}};
   if (report.machine) object["machine"] = to_json(*report.machine);
+  if (!report.inputs.empty()) object["inputs"] = list_json(report.inputs, input_json);
+  if (!report.tools.empty()) object["tools"] = report.tools;
+  if (!report.boot_facts.empty())
+    object["boot_facts"] = list_json(report.boot_facts, [](const BootFact& fact) { return to_json(fact); });
+  if (report.boot) object["boot"] = to_json(*report.boot);
   return object;
 }
 

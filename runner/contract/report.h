@@ -11,13 +11,14 @@
 #include <string_view>
 #include <vector>
 
+#include "runner/contract/boot_report.h"
 #include "runner/contract/machine_facts.h"
 #include "runner/contract/manifest.h"
 
 namespace hyper2kvm::contract {
 
 struct StageResult {
-  std::string name;  // verify, inspect, fix, convert, validate, publish, register
+  std::string name;  // verify, inspect, fix, convert, validate, boot, publish, register
   bool success = false;
   double duration_seconds = 0;
   nlohmann::json result;  // an object when success
@@ -36,6 +37,15 @@ struct Artifact {
   bool compressed = false;
 };
 
+// What was converted: a file, or a member of an OVA.
+struct InputFile {
+  std::string disk_id;
+  std::filesystem::path path;
+  std::uint64_t offset = 0;  // bytes, of a member of an OVA
+  std::uint64_t size_bytes = 0;
+  std::string checksum;  // "sha256:..." as it was read, or empty where it was not computed
+};
+
 struct Notice {
   std::string stage;
   std::string message;
@@ -49,7 +59,11 @@ struct Report {
   bool success = false;
   double duration_seconds = 0;
   std::vector<StageResult> stages;  // in the order in which they ended
+  std::vector<InputFile> inputs;
   std::vector<Artifact> artifacts;
+  std::vector<BootFact> boot_facts;          // where the guest was repaired
+  std::optional<BootTrial> boot;             // where the machine was started
+  std::map<std::string, std::string> tools;  // name to version, of the programs that took part
   std::vector<Notice> warnings;
   std::vector<Notice> errors;
   std::size_t input_disks = 0;

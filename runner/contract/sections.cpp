@@ -211,6 +211,21 @@ std::vector<std::string> read_warnings(Section& document) {
   return warnings;
 }
 
+namespace {
+
+BootValidation read_boot_validation(Section& section) {
+  BootValidation boot;
+  boot.enabled = read_enabled(section, "the machine is not started");
+  if (auto seconds = section.integer("timeout_seconds", 10, 86'400))
+    boot.timeout_seconds = static_cast<std::uint32_t>(*seconds);
+  if (auto memory = section.integer("mem_mb", 128, 1'048'576))
+    boot.mem_mb = static_cast<std::uint32_t>(*memory);
+  if (auto cpu = section.integer("cpu", 1, 64)) boot.cpu = static_cast<std::uint32_t>(*cpu);
+  return boot;
+}
+
+}  // namespace
+
 Pipeline read_pipeline(Section& section) {
   Pipeline pipeline;
   constexpr const char* off = "the stage is off";
@@ -236,8 +251,10 @@ Pipeline read_pipeline(Section& section) {
       pipeline.convert.compress_level = static_cast<int>(*level);
   });
   section.section("validate", [&](Section& stage) {
-    pipeline.validate.enabled = read_enabled(stage, off);
+    pipeline.validate.enabled =
+        stage.has("boot") ? stage.boolean("enabled", false) : read_enabled(stage, off);
     pipeline.validate.check_image_integrity = stage.boolean("check_image_integrity", true);
+    stage.section("boot", [&](Section& boot) { pipeline.validate.boot = read_boot_validation(boot); });
   });
   return pipeline;
 }
@@ -282,6 +299,7 @@ Options read_options(Section& section) {
   if (auto verbose = section.integer("verbose", 0, 3)) options.verbose = static_cast<int>(*verbose);
   section.section("report", [&](Section& report) {
     options.report_enabled = report.boolean("enabled", true);
+    options.attest = report.boolean("attest", false);
     std::string path = report.line("path");
     if (path.empty()) return;
     if (!stays_inside(path))

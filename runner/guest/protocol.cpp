@@ -341,10 +341,15 @@ std::string serialize(const Request& request) {
 std::string serialize(const Answer& answer) {
   json edits = json::array();
   for (const Edit& edit : answer.edits) edits.push_back(to_json(edit));
+  json facts = json::array();
+  for (const contract::BootFact& fact : answer.boot_facts)
+    facts.push_back(
+        {{"name", fact.name}, {"subject", fact.subject}, {"holds", fact.holds}, {"detail", fact.detail}});
   return dump({{"success", answer.success},
                {"error", answer.error},
                {"inspection", to_json(answer.inspection)},
                {"edits", edits},
+               {"boot_facts", facts},
                {"warnings", answer.warnings},
                {"printed", answer.printed},
                {"seconds_to_open", answer.seconds_to_open},
@@ -428,6 +433,15 @@ Answer parse_answer(std::string_view line) {
       take(entry, "reason", edit.reason);
       take(entry, "diff", edit.diff, kLongestDiff, /*keep_lines=*/true);
       take(entry, "summary", edit.summary);
+    }
+  if (const json* list = take_list(document, "boot_facts", kMostItems))
+    for (const json& item : *list) {
+      const json& entry = as_object(item, "boot_facts");
+      contract::BootFact& fact = answer.boot_facts.emplace_back();
+      take(entry, "name", fact.name);
+      take(entry, "subject", fact.subject);
+      take(entry, "holds", fact.holds);
+      take(entry, "detail", fact.detail);
     }
   take(document, "warnings", answer.warnings);
   if (const json* printed = take_object(document, "printed")) {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runner/contract/boot_report.h"
 #include "runner/contract/manifest.h"
 
 namespace hyper2kvm::guest {
@@ -94,6 +95,8 @@ struct Answer {
   std::string error;  // a sentence with the next step, when not
   Inspection inspection;
   std::vector<Edit> edits;  // in the order in which they were (or would be) made
+  // Of a repair, also of one that failed for what they say.
+  std::vector<contract::BootFact> boot_facts;
   std::vector<std::string> warnings;
   std::map<std::string, std::string> printed;  // print_fstab: "fstab before", "fstab after"
   double seconds_to_open = 0, seconds_to_repair = 0, seconds_to_close = 0;

@@ -44,6 +44,10 @@ void fit(Answer& answer) {
     if (total > kMostDiffBytes) edit.diff = "(this diff is left out: the report is too long)\n";
   }
   for (std::string& warning : answer.warnings) cut(warning);
+  for (contract::BootFact& fact : answer.boot_facts) {
+    cut(fact.subject);
+    cut(fact.detail);
+  }
   for (auto& [name, text] : answer.printed)
     if (text.size() > (std::size_t{256} << 10)) text.resize(std::size_t{256} << 10);
   cut(answer.error);
@@ -82,6 +86,7 @@ void run(const Request& request, const Environment& environment, Answer& answer)
                 {},
                 {},
                 {},
+                {},
                 {}};
   repair.menu = read_boot_menu(guest.root());
   repair.kernels = find_kernels(guest.root(), repair.menu);
@@ -94,7 +99,13 @@ void run(const Request& request, const Environment& environment, Answer& answer)
     inspect_kernels(repair);
   } else {
     if (environment.progress) environment.progress("repairing");
-    run_repair(repair);
+    try {
+      run_repair(repair);
+    } catch (const os::Error&) {
+      answer.boot_facts = std::move(repair.boot_facts);
+      throw;
+    }
+    answer.boot_facts = std::move(repair.boot_facts);
     answer.printed = repair.printed;
     if (request.mode == Mode::kRepair) guest.root().commit();
     answer.edits = guest.root().edits();

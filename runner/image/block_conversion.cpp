@@ -78,12 +78,12 @@ class BlockConversion : public ConversionBase {
     const bool whole_file = disk.layout == Layout::kFlat && disk.extents.size() == 1 &&
                             disk.extents[0].file == disk.location.file &&
                             disk.extents[0].offset == disk.location.offset;
-    if (options().expected_sha256 && whole_file) {
+    if (options().wants_digest() && whole_file) {
       copy_in_one_pass(progress, stop);
       return;
     }
     std::optional<HashBeside> hash;
-    if (options().expected_sha256) hash.emplace(disk.location, stop, limiter());
+    if (options().wants_digest()) hash.emplace(disk.location, stop, limiter());
     copy_by_blocks(progress, stop);
     if (hash) result().source_sha256 = hash->finish();
   }

@@ -29,12 +29,14 @@ struct ConversionOptions {
   std::optional<int> compress_level;  // 1-9, where something is compressed anew
   std::optional<std::string>
       expected_sha256;           // of the source's bytes (file or member); a mismatch makes copy() throw
+  bool digest_source = false;    // source_sha256 is wanted, also where nothing is expected
   bool check_grains = true;      // Adler-32 of every streamOptimized grain
   std::uint64_t rate_limit = 0;  // bytes a second, read and written; 0 none
   // The same for several conversions together, in place of rate_limit; may be null.
   std::shared_ptr<RateLimiter> limiter;
   unsigned threads = 0;           // 0: one a core
   std::filesystem::path scratch;  // private directory for sockets; must exist
+  bool wants_digest() const { return digest_source || expected_sha256.has_value(); }
 };
 
 struct ConversionResult {

@@ -57,7 +57,7 @@ class StreamConversion : public ConversionBase {
     std::vector<Worker> workers;
     for (unsigned i = 0; i < threads(); ++i) workers.emplace_back(packing(), level());
     std::optional<HashThread> hash;
-    if (options().check_grains || options().expected_sha256) hash.emplace();
+    if (options().check_grains || options().wants_digest()) hash.emplace();
     ChunkPool pool(threads() + 6, kLargestGrainRecord, kChunkSize);
     OrderedCrew crew(threads(), stop);
     auto wait = [&] {

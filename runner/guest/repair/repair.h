@@ -29,6 +29,7 @@ struct Repair {
   std::vector<Kernel> repaired_kernels;        // as they are after the repair; Inspection has them as found
   std::map<std::string, std::string> printed;  // Answer::printed
   std::map<std::string, std::string> image_files;  // files of the guest that every initramfs should hold too
+  std::vector<contract::BootFact> boot_facts;      // Answer::boot_facts
 };
 
 // All of them, in their order, and then the check that the guest can boot.
@@ -55,8 +56,8 @@ void repair_guest_agent(Repair& repair);
 void repair_initramfs(Repair& repair);
 // What the manifest's `configuration` asks for.
 void apply_configuration(Repair& repair);
-// Throws where the repaired guest could not boot: its default kernel, that kernel's drivers, the loader's
-// root and the vital lines of fstab.
+// Gathers the boot facts and throws where the repaired guest could not boot: its default kernel, that
+// kernel's drivers and the loader's root; what fstab and crypttab wait for in vain is a warning.
 void check_bootable(Repair& repair);
 
 }  // namespace hyper2kvm::guest

@@ -123,6 +123,22 @@ TEST(Validate, ChecksTheImageUnlessToldNotTo) {
                    .pipeline.validate.check_image_integrity);
 }
 
+TEST(Validate, StartsTheMachineOnlyWhereThatIsAskedFor) {
+  EXPECT_FALSE(manifest_of(manifest_with("/pipeline/validate/enabled", true)).pipeline.validate.boot.enabled);
+  const ValidateStage validate =
+      manifest_of(manifest_with("/pipeline/validate/boot",
+                                {{"enabled", true}, {"timeout_seconds", 90}, {"mem_mb", 512}, {"cpu", 1}}))
+          .pipeline.validate;
+  EXPECT_TRUE(validate.boot.enabled);
+  EXPECT_FALSE(validate.enabled) << "to start the machine does not ask for the images to be read back";
+  EXPECT_EQ(validate.boot.timeout_seconds, 90u);
+  EXPECT_EQ(validate.boot.mem_mb, 512u);
+  EXPECT_EQ(validate.boot.cpu, 1u);
+  EXPECT_EQ(refusal(manifest_with("/pipeline/validate/boot/timeout_seconds", 9)),
+            "m.json: pipeline.validate.boot.timeout_seconds: 9 is not allowed; allowed: a whole number from "
+            "10 to 86400");
+}
+
 TEST(Hyperexport, ItsOwnManifestIsReadWithoutAWarning) {
   // As its builder and Go's encoder write one: zeroes and empty texts are left out, `efi`, no compress level.
   ParsedManifest result = parse_manifest(R"({

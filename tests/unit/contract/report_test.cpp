@@ -81,6 +81,44 @@ TEST(Report, SaysWhatTheMachineNeedsToRunAgain) {
   })"));
 }
 
+TEST(Report, SaysWhatTheGuestNeedsToStartAndWhatWasSeenWhenItDid) {
+  Report report = a_report();
+  report.boot_facts = {
+      {.name = "root", .subject = "UUID=1234", .holds = true, .detail = "disk0p1 (ext4)"},
+      {.name = "fstab", .subject = "UUID=5678 on /srv", .detail = "on none of the machine's disks"}};
+  report.boot = BootTrial{.up = true,
+                          .sign = "login prompt",
+                          .seconds = 12.5,
+                          .accelerator = "tcg",
+                          .firmware = "bios",
+                          .bytes_read = 4096,
+                          .bytes_written = 512,
+                          .console_tail = "web01 login: "};
+  EXPECT_EQ(to_json(report)["boot_facts"], json::parse(R"json([
+    {"name": "root", "subject": "UUID=1234", "holds": true, "detail": "disk0p1 (ext4)"},
+    {"name": "fstab", "subject": "UUID=5678 on /srv", "holds": false, "detail": "on none of the machine's disks"}
+  ])json"));
+  EXPECT_EQ(to_json(report)["boot"], json::parse(R"({
+    "up": true, "sign": "login prompt", "seconds": 12.5, "accelerator": "tcg", "firmware": "bios",
+    "bytes_read": 4096, "bytes_written": 512, "console_tail": "web01 login: "
+  })"));
+  report.boot->screenshot = "/out/report.screen.png";
+  EXPECT_EQ(to_json(report)["boot"]["screenshot"], "/out/report.screen.png");
+}
+
+TEST(Report, SaysWhatWentInAndWithWhatItWasMade) {
+  Report report = a_report();
+  report.inputs = {
+      {.disk_id = "disk-0", .path = "/in/a.ova", .offset = 512, .size_bytes = 7, .checksum = "sha256:00"},
+      {.disk_id = "disk-1", .path = "/in/b.vmdk", .size_bytes = 8}};
+  report.tools = {{"qemu-storage-daemon", "7.2.22"}};
+  EXPECT_EQ(to_json(report)["inputs"], json::parse(R"([
+    {"disk_id": "disk-0", "path": "/in/a.ova", "offset": 512, "size_bytes": 7, "checksum": "sha256:00"},
+    {"disk_id": "disk-1", "path": "/in/b.vmdk", "size_bytes": 8}
+  ])"));
+  EXPECT_EQ(to_json(report)["tools"], json::parse(R"({"qemu-storage-daemon": "7.2.22"})"));
+}
+
 TEST(Report, AStageWithoutAResultHasAnEmptyOne) {
   Report report;
   report.stages.push_back({.name = "validate", .success = true});

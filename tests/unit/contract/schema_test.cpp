@@ -40,6 +40,7 @@ std::set<std::string> keys_of_the_parser() {
   document["warnings"] = json::array({{{"message", "m"}}});
   for (const char* stage : {"inspect", "fix", "convert", "validate"})
     document["pipeline"][stage] = json::object();
+  document["pipeline"]["validate"]["boot"] = json::object();
   document["options"]["report"] = json::object();
   document["configuration"] = {{"users", json::array({{{"name", "a"}}})},
                                {"services", json::object()},

@@ -48,6 +48,7 @@ TEST(Protocol, AnAnswerArrivesAsItWasSent) {
   answer.inspection.partitions = {{.device = "disk0p1", .offset = 1 << 20, .size = 4 << 20, .type = "ext4"}};
   answer.inspection.kernels = {{.version = "6.1", .is_default = true, .missing_drivers = {"virtio_blk"}}};
   answer.edits = {{"/etc/fstab", "changed", "Why.", "--- a\n+++ b\n", ""}};
+  answer.boot_facts = {{.name = "root", .subject = "UUID=1", .holds = true, .detail = "disk0p1 (ext4)"}};
   answer.warnings = {"One."};
   answer.printed = {{"fstab before", "a\tb\n"}};
   answer.seconds_to_open = 1.5;
@@ -121,6 +122,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "too long a list"},
         Hostile{"ManyEdits", "{\"success\":true,\"edits\":" + many(9000, "{}") + "}", "too long a list"},
         Hostile{"EditsAsTexts", R"({"success":true,"edits":["x"]})", "not an object"},
+        Hostile{"ManyFacts", "{\"success\":true,\"boot_facts\":" + many(2000, "{}") + "}", "too long a list"},
+        Hostile{"FactWithoutAnAnswer", R"({"success":true,"boot_facts":[{"holds":"yes"}]})",
+                "not true or false"},
         Hostile{"ListAsObject", R"({"success":true,"warnings":{"a":"b"}})", "not a list"},
         Hostile{"LongDiff", "{\"success\":true,\"edits\":[{\"diff\":\"" + std::string(2 << 20, 'x') + "\"}]}",
                 "too long"},

@@ -38,6 +38,7 @@ struct Outcome {
   Inspection inspection;
   std::map<std::string, std::string> printed;
   std::vector<Kernel> repaired_kernels;
+  std::vector<contract::BootFact> boot_facts;
   std::string error;
 
   bool touched(const std::string& path) const { return edit_of(edits, path) != nullptr; }
@@ -61,7 +62,7 @@ struct TestGuest {
   Outcome run(const std::function<void(Repair&)>& steps) {
     GuestRoot root(tree.top(), request.fix.backup);
     Outcome outcome;
-    Repair repair{root, storage, request, outcome.inspection, root_volume, {}, {}, {}, {}, {}};
+    Repair repair{root, storage, request, outcome.inspection, root_volume, {}, {}, {}, {}, {}, {}};
     try {
       identify(root, outcome.inspection);
       repair.menu = read_boot_menu(root);
@@ -76,6 +77,7 @@ struct TestGuest {
     outcome.warnings = root.warnings();
     outcome.printed = repair.printed;
     outcome.repaired_kernels = repair.repaired_kernels;
+    outcome.boot_facts = repair.boot_facts;
     return outcome;
   }
 };
