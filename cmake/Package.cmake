@@ -16,7 +16,8 @@ set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "qemu-utils, qemu-system-common, systemd")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libvirt-daemon-system, libvirt-clients")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "default-mta | mail-transport-agent")
+# What starts a converted machine once, where that is asked for.
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "qemu-system-x86, ovmf, default-mta | mail-transport-agent")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     "${CMAKE_SOURCE_DIR}/systemd/debian/postinst;${CMAKE_SOURCE_DIR}/systemd/debian/prerm;${CMAKE_SOURCE_DIR}/systemd/debian/postrm")
 include(CPack)

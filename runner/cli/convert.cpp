@@ -182,6 +182,15 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
   app.add_option("--rate-limit", arguments.rate_limit,
                  "Read and write at most this much a second in all, such as 200M")
       ->type_name("SIZE");
+  app.add_flag("--validate-boot", arguments.validate_boot,
+               "Start the converted machine, and publish its disks only if it comes up");
+  app.add_option_function<std::uint32_t>(
+         "--boot-timeout", [&arguments](const std::uint32_t& seconds) { arguments.boot_timeout = seconds; },
+         "How long that may take; else 600; implies --validate-boot")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(10, 86400).description(""));
+  app.add_flag("--attest", arguments.attest,
+               "Write an in-toto statement beside the report: what went in, what came out, what was changed");
   app.add_option("--report", arguments.report,
                  "Where the report goes; else report.json in the output directory")
       ->type_name("PATH");
@@ -216,6 +225,7 @@ void check(const ConvertArguments& arguments) {
   };
   exclude(!arguments.network.empty(), !arguments.bridge.empty(), "--network", "--bridge");
   exclude(!arguments.report.empty(), arguments.no_report, "--report", "--no-report");
+  exclude(arguments.attest, arguments.no_report, "--attest", "--no-report");
   exclude(arguments.guest.quiet, arguments.guest.verbose > 0, "--quiet", "--verbose");
   settings_of(arguments);
 }
@@ -260,6 +270,9 @@ void apply(const ConvertArguments& arguments, pipeline::Job& job) {
     manifest.pipeline.fix.enabled = false;
     manifest.pipeline.inspect.enabled = false;
   }
+  if (arguments.validate_boot || arguments.boot_timeout) manifest.pipeline.validate.boot.enabled = true;
+  if (arguments.boot_timeout) manifest.pipeline.validate.boot.timeout_seconds = *arguments.boot_timeout;
+  if (arguments.attest) manifest.options.attest = true;
   if (arguments.dry_run) manifest.options.dry_run = true;
   if (!arguments.report.empty()) {
     manifest.options.report_enabled = true;

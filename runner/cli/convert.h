@@ -23,6 +23,9 @@ struct ConvertArguments {
   std::optional<contract::Compression> compression;
   std::optional<int> compress_level;
   std::string name;
+  bool validate_boot = false;
+  std::optional<std::uint32_t> boot_timeout;  // seconds
+  bool attest = false;
   bool dry_run = false;
   bool no_fix = false;
   std::string overrides;  // JSON, contract/manifest_override.h

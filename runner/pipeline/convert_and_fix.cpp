@@ -193,6 +193,7 @@ Converted convert_and_fix(const Job& job, const Settings& settings, const Verifi
                 options.compression = image::ClusterCompression::kZstd;
               options.compress_level = manifest.pipeline.convert.compress_level;
               options.expected_sha256 = manifest.disks[i].sha256;
+              options.digest_source = manifest.options.attest;
               options.check_grains = settings.check_grains;
               options.limiter = limiter;
               options.threads = std::max(1u, cores / static_cast<unsigned>(at_once));

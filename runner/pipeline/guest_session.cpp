@@ -53,6 +53,7 @@ guest::Answer open_guest(const Job& job, const Settings& settings, const Verifie
   guest::Answer answer =
       appliance::run(session, request, stop, [&](const std::string& text) { record.info(stage, text); });
   for (const std::string& warning : answer.warnings) record.warning(stage, warning);
+  record.boot_facts(answer.boot_facts);
   if (!answer.success) throw os::Error(os::ErrorKind::kInvalid, manifest.source.vm_name, answer.error);
   return answer;
 }

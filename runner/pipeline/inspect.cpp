@@ -47,6 +47,8 @@ nlohmann::json inspect(const Job& job, const Settings& settings, contract::Event
         look_only(looked_at, settings, verified, guest::Mode::kDryRun, scratch.path(), record, stop);
     result["guest"] = inspection_result(answer.inspection, true);
     result["edits"] = fix_result(answer)["edits"];
+    for (const contract::BootFact& fact : answer.boot_facts)
+      result["boot_facts"].push_back(contract::to_json(fact));
   } catch (const os::Error& error) {
     // A guest that cannot be repaired still has disks that can be told about.
     if (error.kind() != os::ErrorKind::kInvalid) throw;

@@ -1,7 +1,7 @@
 // A conversion from end to end: the one door that the command line, the daemon and the operator's pod come
 // through.
 //
-//   verify ─► (convert ‖ fix) ─► validate ─► publish ─► register ─► report
+//   verify ─► (convert ‖ fix) ─► validate ─► boot ─► publish ─► register ─► report
 //
 // Errors: open_inputs throws os::Error before there is a job (exit status 1 or 2 by its kind). run() never
 // throws for what goes wrong within a job: the outcome and the report say it. Thread-safety: one job a

@@ -91,4 +91,24 @@ void Record::machine(contract::MachineFacts facts) {
   report_.machine = std::move(facts);
 }
 
+void Record::boot_facts(std::vector<contract::BootFact> facts) {
+  std::lock_guard lock(mutex_);
+  report_.boot_facts = std::move(facts);
+}
+
+void Record::boot(contract::BootTrial trial) {
+  std::lock_guard lock(mutex_);
+  report_.boot = std::move(trial);
+}
+
+void Record::input(contract::InputFile input) {
+  std::lock_guard lock(mutex_);
+  report_.inputs.push_back(std::move(input));
+}
+
+void Record::tool(const std::string& name, const std::string& version) {
+  std::lock_guard lock(mutex_);
+  report_.tools[name] = version;
+}
+
 }  // namespace hyper2kvm::pipeline

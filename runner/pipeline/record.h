@@ -32,6 +32,10 @@ class Record {
   std::string failed_stage();
   void artifact(contract::Artifact artifact);
   void machine(contract::MachineFacts facts);
+  void boot_facts(std::vector<contract::BootFact> facts);
+  void boot(contract::BootTrial trial);
+  void input(contract::InputFile input);
+  void tool(const std::string& name, const std::string& version);
   contract::EventSink& events() { return events_; }
 
  private:

@@ -12,10 +12,12 @@
 #include "runner/libvirt/registration.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
+#include "runner/pipeline/boot_trial.h"
 #include "runner/pipeline/convert_and_fix.h"
 #include "runner/pipeline/machine.h"
 #include "runner/pipeline/pipeline.h"
 #include "runner/pipeline/progress_meter.h"
+#include "runner/pipeline/provenance.h"
 #include "runner/pipeline/publication.h"
 #include "runner/pipeline/record.h"
 #include "runner/pipeline/together.h"
@@ -28,6 +30,10 @@ namespace {
 namespace fs = std::filesystem;
 using os::Error;
 using os::ErrorKind;
+
+bool attests(const contract::Manifest& manifest) {
+  return manifest.options.attest && manifest.pipeline.convert.enabled;
+}
 
 bool registers(const contract::Manifest& manifest) { return manifest.libvirt && manifest.libvirt->enabled; }
 
@@ -80,12 +86,13 @@ libvirt::DomainFacts machine_before_repair(const contract::Manifest& manifest, c
 // From the finished images in the workspace to registered machine. The publication stands only when this
 // returns.
 void publish_and_register(const Job& job, const Verified& verified, const Converted& converted,
-                          const std::vector<std::string>& checksums, const fs::path& workspace,
-                          Record& record, const os::StopToken& stop) {
+                          std::vector<std::string> checksums, const fs::path& workspace,
+                          image::RateLimiter* limiter, Record& record, const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   Publication publication(workspace);
   std::vector<fs::path> published;
   record.stage("publish", [&]() -> nlohmann::json {
+    complete_checksums(job, converted, checksums, limiter, stop);
     nlohmann::json paths = nlohmann::json::array();
     for (std::size_t i = 0; i < converted.partials.size(); ++i) {
       stop.throw_if_stopped();
@@ -139,13 +146,15 @@ void dry_run(const Job& job, const Settings& settings, const Verified& verified,
       record.info("convert",
                   fmt::format("would write {} ({} bytes virtual)", verified.disks[i].final_name.string(),
                               verified.disks[i].source.virtual_size));
+  if (starts_machine(manifest)) record.info("boot", "would start the converted machine");
   if (registers(manifest))
     record.info("register",
                 fmt::format("would register {} at {}", machine_name(manifest), manifest.libvirt->uri));
 }
 
 void convert(const Job& job, const Settings& settings, const Verified& verified, const fs::path& scratch,
-             const std::shared_ptr<image::RateLimiter>& limiter, Record& record, const os::StopToken& stop) {
+             const fs::path& report_path, const std::shared_ptr<image::RateLimiter>& limiter, Record& record,
+             const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   Workspace workspace(verified.output_directory);
   FinishedDevices devices;
@@ -160,16 +169,21 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
     converted =
         convert_and_fix(job, settings, verified, workspace.path(), scratch, limiter, devices, record, inner);
   });
+  tasks.start([&](const os::StopToken& inner) { record_tools(manifest, record, inner); });
   tasks.wait();
+  record_inputs(job, verified, converted, limiter.get(), record, stop);
   std::vector<std::string> checksums = validate(job, converted, limiter.get(), record, stop);
-  publish_and_register(job, verified, converted, checksums, workspace.path(), record, stop);
+  try_boot(job, converted, workspace.path(), scratch, screenshot_path_of(report_path), record, stop);
+  publish_and_register(job, verified, converted, std::move(checksums), workspace.path(), limiter.get(),
+                       record, stop);
   devices.commit();
   std::optional<guest::Inspection> inspection;
   if (converted.answer) inspection = converted.answer->inspection;
   record.machine(facts_of(manifest, inspection, manifest.pipeline.fix.enabled));
 }
 
-void run_stages(const Job& job, const Settings& settings, Record& record, const os::StopToken& stop) {
+void run_stages(const Job& job, const Settings& settings, const fs::path& report_path, Record& record,
+                const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   // One budget for the whole job: all its disks, all that reads and writes them.
   std::shared_ptr<image::RateLimiter> limiter;
@@ -178,14 +192,19 @@ void run_stages(const Job& job, const Settings& settings, Record& record, const 
   bool converts = manifest.pipeline.convert.enabled && !manifest.options.dry_run;
   record.stage("verify", [&]() -> nlohmann::json {
     verified = verify(job);
+    if (converts) check_boot_trial(manifest);
     if (!converts && !manifest.options.dry_run) verify_checksums(job, verified, limiter.get(), record, stop);
     return {{"disks", verified.disks.size()}};
   });
+  if (manifest.options.attest && !(manifest.options.report_enabled && manifest.pipeline.convert.enabled))
+    record.warning("", "No statement is written: it goes beside the report, and is about converted disks.");
+  if (manifest.pipeline.validate.boot.enabled && !manifest.pipeline.convert.enabled)
+    record.warning("boot", "pipeline.convert is off, so there is no machine to start.");
   os::TemporaryDirectory scratch("h2k", settings.temporary_directory);
   if (manifest.options.dry_run)
     dry_run(job, settings, verified, scratch.path(), record, stop);
   else if (converts)
-    convert(job, settings, verified, scratch.path(), limiter, record, stop);
+    convert(job, settings, verified, scratch.path(), report_path, limiter, record, stop);
   else if (manifest.pipeline.inspect.enabled)
     look_only(job, settings, verified, guest::Mode::kInspect, scratch.path(), record, stop);
 }
@@ -230,7 +249,7 @@ Outcome run(const Job& job, const Settings& settings, contract::EventSink& event
   fs::path report_path;
   try {
     report_path = report_path_of(job);
-    run_stages(job, settings, record, stop);
+    run_stages(job, settings, report_path, record, stop);
     outcome.report.success = true;
     for (const contract::Artifact& artifact : outcome.report.artifacts)
       if (artifact.disk_id == job.parsed.manifest.disks[job.parsed.manifest.boot_disk()].id)
@@ -245,10 +264,13 @@ Outcome run(const Job& job, const Settings& settings, contract::EventSink& event
       os::make_directories(report_path.parent_path());
       contract::write_report(outcome.report, report_path);
       outcome.report_path = report_path;
+      if (attests(job.parsed.manifest) && outcome.report.success)
+        write_statement(outcome.report, job.parsed.manifest, report_path);
     } catch (const Error& error) {
       // The disks are published and good, and a name that exists is complete: a report that cannot be written
       // takes nothing back.
-      record.warning("report", error.with_context("the report could not be written").sentence());
+      record.warning("report",
+                     error.with_context("the report or its statement could not be written").sentence());
     }
   }
   result.time = std::chrono::system_clock::now();

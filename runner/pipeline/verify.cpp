@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "runner/contract/attestation.h"
 #include "runner/image/conversion.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
@@ -108,7 +109,8 @@ fs::path report_path_of(const Job& job) {
   const contract::Manifest& manifest = job.parsed.manifest;
   if (!manifest.options.report_enabled) return {};
   fs::path path = contract::output_directory(job.parsed) / manifest.options.report_path;
-  bool is_input = names_the_same(path, job.input);
+  bool is_input = names_the_same(path, job.input) ||
+                  (manifest.options.attest && names_the_same(contract::attestation_path(path), job.input));
   for (const contract::Disk& disk : manifest.disks)
     if (job.locations.empty())
       is_input = is_input || names_the_same(path, contract::resolve_path(job.parsed.path, disk.local_path));

@@ -7,7 +7,7 @@ _hyper2kvm()
     local subcommand=${COMP_WORDS[1]}
     local guest='-h --help --root --key --key-file --temp-dir -v --verbose -q --quiet --no-progress'
     local convert="$guest -o --output -O --output-format --output-device --output-filename -c --compress --compression
-        --compress-level --name --no-fix --override --dry-run
+        --compress-level --name --no-fix --override --dry-run --validate-boot --boot-timeout --attest
         --no-check-grains --rate-limit --report --no-report --register --libvirt-uri --network --bridge --pool --start
         --autostart --overwrite --log-format --termination-message"
     local inspect="$guest --json"
@@ -52,7 +52,7 @@ _hyper2kvm()
             COMPREPLY=($(compgen -d -- "$current"))
             return
             ;;
-        --name | --instance | --root | --key | --rate-limit | --network | --bridge | --pool)
+        --name | --instance | --root | --key | --rate-limit | --boot-timeout | --network | --bridge | --pool)
             return
             ;;
     esac

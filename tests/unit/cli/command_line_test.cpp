@@ -51,6 +51,10 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
                                               "web",
                                               "--dry-run",
                                               "--no-fix",
+                                              "--validate-boot",
+                                              "--boot-timeout",
+                                              "90",
+                                              "--attest",
                                               "--rate-limit",
                                               "4M",
                                               "--no-check-grains",
@@ -91,6 +95,8 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
   EXPECT_EQ(read.output_devices, std::vector<std::string>{"disk-0=/dev/vdb"});
   EXPECT_EQ(read.name, "web");
   EXPECT_TRUE(read.dry_run && read.no_fix && read.no_check_grains && read.registers);
+  EXPECT_TRUE(read.validate_boot && read.attest);
+  EXPECT_EQ(read.boot_timeout, 90u);
   EXPECT_EQ(read.rate_limit, "4M");
   EXPECT_EQ(read.report, "r.json");
   EXPECT_EQ(read.libvirt_uri, "qemu:///session");

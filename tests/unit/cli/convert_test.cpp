@@ -55,6 +55,23 @@ TEST(Apply, AnOutputDirectoryIsRelativeToWhereTheUserStands) {
   EXPECT_EQ(contract::output_directory(job.parsed), std::filesystem::current_path() / "out");
 }
 
+TEST(Apply, TheMachineIsStartedWhereThatIsAskedFor) {
+  EXPECT_FALSE(applied({}).pipeline.validate.boot.enabled);
+  EXPECT_TRUE(applied({.validate_boot = true}).pipeline.validate.boot.enabled);
+  contract::BootValidation boot = applied({.boot_timeout = 30}).pipeline.validate.boot;
+  EXPECT_TRUE(boot.enabled);
+  EXPECT_EQ(boot.timeout_seconds, 30u);
+  EXPECT_EQ(
+      applied({.overrides = R"({"pipeline": {"validate": {"boot": {"enabled": true, "mem_mb": 512}}}})"})
+          .pipeline.validate.boot.mem_mb,
+      512u);
+}
+
+TEST(Apply, AStatementIsWrittenWhereThatIsAskedFor) {
+  EXPECT_FALSE(applied({}).options.attest);
+  EXPECT_TRUE(applied({.attest = true}).options.attest);
+}
+
 TEST(Apply, FormatCompressionAndNameAreTaken) {
   contract::Manifest manifest = applied({.output_format = contract::OutputFormat::kRaw, .name = "db"});
   EXPECT_EQ(manifest.output.format, contract::OutputFormat::kRaw);
