@@ -234,8 +234,9 @@ class BootStageOfTheDemoGuest : public BootStage {
 };
 
 TEST_F(BootStageOfTheDemoGuest, RepairedItComesUpAndAllItsBootFactsHold) {
-  Ran ran = run_hyper2kvm(
-      {"convert", example_for("boot-validation.yaml", directory_.path(), in("output")).string()});
+  Ran ran = run_hyper2kvm({"convert", example_for("boot-validation.yaml", directory_.path(), in("output"),
+                                                  {{"timeout_seconds: 300", "timeout_seconds: 900"}})
+                                          .string()});
   ASSERT_EQ(ran.status, 0) << ran.err;
   json told = report();
   EXPECT_EQ(told["boot"]["up"], true);
@@ -252,7 +253,7 @@ TEST_F(BootStageOfTheDemoGuest, RepairedItComesUpAndAllItsBootFactsHold) {
 
 TEST_F(BootStageOfTheDemoGuest, UnrepairedItDoesNotFindItsRootAndThatIsSaid) {
   Ran ran = run_hyper2kvm({"convert", (generated_guest("demo") / "demo.ova").string(), "-o",
-                           in("output").string(), "--boot-timeout", "280", "--no-fix"});
+                           in("output").string(), "--boot-timeout", "900", "--no-fix"});
   EXPECT_EQ(ran.status, 1);
   EXPECT_THAT(ran.err, HasSubstr("did not find its root file system"));
   EXPECT_THAT(report()["boot"]["console_tail"].get<std::string>(), HasSubstr("/dev/sda1"));

@@ -33,7 +33,7 @@ Ran run_hyper2kvm(const std::vector<std::string>& arguments, const fs::path& wor
   options.descriptors = {{out.fd(), 1}, {err.fd(), 2}};
   options.working_directory = working_directory;
   os::Process process = os::Process::start(options);
-  os::ExitStatus status = process.wait({}, std::chrono::minutes(5));
+  os::ExitStatus status = process.wait({}, std::chrono::minutes(20));
   return {status.signalled ? 128 + status.code : status.code,
           os::read_text(captured.path() / "out", 64u << 20),
           os::read_text(captured.path() / "err", 64u << 20)};
