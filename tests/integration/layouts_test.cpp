@@ -233,7 +233,20 @@ INSTANTIATE_TEST_SUITE_P(
                {{"/", "/dev/mapper/secret-root"}, {"/boot", "/dev/DISKa1"}},
                "/dev/mapper/secret-swap",
                true},
-        Layout{"raid1", 2, {{"/", "/dev/md0"}, {"/boot", "/dev/DISKa1"}}, "/dev/DISKb1"}),
+        Layout{"luks-on-lvm",
+               1,
+               {{"/", "/dev/mapper/root_crypt"},
+                {"/usr", "/dev/mapper/vault-usr"},
+                {"/var", "/dev/mapper/vault-var"},
+                {"/srv", "/dev/mapper/vault-srv"},
+                {"/boot", "/dev/DISKa1"}},
+               "/dev/mapper/vault-swap",
+               true},
+        Layout{"raid1", 2, {{"/", "/dev/md0"}, {"/boot", "/dev/DISKa1"}}, "/dev/DISKb1"},
+        Layout{"thin",
+               1,
+               {{"/", "/dev/mapper/data-root"}, {"/srv", "/dev/mapper/data-srv"}, {"/boot", "/dev/DISKa1"}},
+               "/dev/mapper/data-swap"}),
     layout_name);
 
 }  // namespace
