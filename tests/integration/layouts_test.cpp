@@ -153,7 +153,12 @@ class GuestLayout : public testing::TestWithParam<Layout> {
   }
   void expect_all_of_it(Console& console, const std::string& disks) {
     // The prompt comes before the last card is configured.
-    EXPECT_EQ(console.run("systemctl is-system-running --wait", kPatience).text, "running");
+    if (std::string state = console.run("systemctl is-system-running --wait", kPatience).text;
+        state != "running") {
+      ADD_FAILURE()
+          << "the machine is " << state << ": "
+          << console.run("systemctl --failed --no-legend --plain; journalctl -b --no-pager -p warning").text;
+    }
     for (auto [place, source] : layout().mounts) {
       if (std::size_t at = source.find("DISK"); at != std::string::npos) source.replace(at, 4, disks);
       EXPECT_EQ(console.run("findmnt -no SOURCE " + place).text, source) << place;
