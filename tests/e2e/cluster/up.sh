@@ -137,7 +137,7 @@ END
 }
 
 node_is() { kubectl get node "$NODE_NAME" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}' | grep -q "$1"; }
-first_pod_has_run() { kubectl -n default get pod first -o jsonpath='{.status.phase}' | grep -qx Succeeded; }
+first_pod_can_be_entered() { kubectl -n default exec first -- sh -c 'touch /memory/file && echo entered' | grep -qx entered; }
 node_has_no_taint() { ! kubectl get node "$NODE_NAME" -o jsonpath='{.spec.taints}' | grep -q not-ready; }
 
 node() {
@@ -181,11 +181,11 @@ spec:
   restartPolicy: Never
   automountServiceAccountToken: false
   securityContext: {runAsNonRoot: true, runAsUser: 10001, seccompProfile: {type: RuntimeDefault}}
-  containers: [{name: first, image: "localhost/busybox:1", command: [touch, /memory/file], volumeMounts: [{name: memory, mountPath: /memory}]}]
+  containers: [{name: first, image: "localhost/busybox:1", command: [sleep, "600"], volumeMounts: [{name: memory, mountPath: /memory}]}]
   volumes: [{name: memory, emptyDir: {medium: Memory}}]
 END
-  wait_for 180 kubelet first_pod_has_run
-  kubectl -n default delete pod first --wait=false > /dev/null
+  wait_for 180 kubelet first_pod_can_be_entered
+  kubectl -n default delete pod first --wait=false --grace-period=0 --force > /dev/null 2>&1
   say "node ready"
 }
 

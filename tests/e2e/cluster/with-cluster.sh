@@ -3,6 +3,8 @@
 # down again whatever happens, with everything that the command has started. Builds what the cluster is made of first, unless
 # CLUSTER_IS_BUILT says that it is there as far as it can be.
 #
+# CLUSTER_OWN_ROOT: tests/e2e/container/own_root, where the test may run in a chroot; for a node.
+#
 # Ends with 77, which is a test that is skipped, and a sentence where the machine cannot have such a cluster.
 # The command finds KUBECONFIG, CLUSTER (the name), CLUSTER_SCRIPTS (this folder) and CLUSTER_OUTSIDE in its environment. When
 # it fails, the ends of the components' logs are printed.
@@ -29,6 +31,17 @@ skip_without machine
 [ -n "${CLUSTER_IS_BUILT:-}" ] || "$here/build.sh" || [ $? -eq 3 ]
 read -r -a parts <<< "${needed//,/ }"
 skip_without "${parts[@]}"
+
+# In a chroot a container would begin at the root of the machine for everybody who enters it later, as `kubectl exec` does.
+if [ "$UPTO" = node ] && [ -n "${CLUSTER_OWN_ROOT:-}" ]; then
+  own_root=$CLUSTER_OWN_ROOT
+  if ! "$own_root" true; then
+    echo "skipped, because there can be no such cluster here: / cannot be made the root of a mount namespace"
+    exit 77
+  fi
+  unset CLUSTER_OWN_ROOT
+  CLUSTER_IS_BUILT=1 exec "$own_root" "$0" "$needed" "$@"
+fi
 
 command=
 finish() {
