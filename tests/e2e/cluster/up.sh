@@ -154,7 +154,7 @@ node() {
     --conntrack-tcp-timeout-close-wait=0
   # A storage driver gives a volume to the pod's fsGroup. The hostpath provisioner's are root's alone: here they are everybody's.
   # shellcheck disable=SC2016 # it expands there
-  start volumes bash -c 'declare -A known
+  start volumes bash -c 'shopt -s nullglob; declare -A known
     while sleep 0.1; do
       for folder in "$1"/*/; do
         [ -n "${known[$folder]:-}" ] || { chmod 0777 "$folder" && known[$folder]=1; }
