@@ -156,7 +156,8 @@ class BootStage : public testing::Test {
     write_json(in("job.json"), manifest);
     return in("job.json");
   }
-  os::TemporaryDirectory directory_{"boot-stage"};
+  // Where anybody may look.
+  os::TemporaryDirectory directory_{"boot-stage", "/tmp"};
 };
 
 TEST_F(BootStage, AMachineThatComesUpIsPublished) {
