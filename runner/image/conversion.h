@@ -22,6 +22,9 @@
 
 namespace hyper2kvm::image {
 
+// How many threads work on one disk where nobody says: one a processor and some that wait for the disk.
+unsigned usual_threads();
+
 struct ConversionOptions {
   contract::OutputFormat format = contract::OutputFormat::kQcow2;
   bool compress = false;
@@ -34,7 +37,7 @@ struct ConversionOptions {
   std::uint64_t rate_limit = 0;  // bytes a second, read and written; 0 none
   // The same for several conversions together, in place of rate_limit; may be null.
   std::shared_ptr<RateLimiter> limiter;
-  unsigned threads = 0;           // 0: one a core
+  unsigned threads = 0;           // that work on its pieces; 0: usual_threads()
   std::filesystem::path scratch;  // private directory for sockets; must exist
   bool wants_digest() const { return digest_source || expected_sha256.has_value(); }
 };
