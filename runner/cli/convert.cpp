@@ -41,12 +41,12 @@ Examples:
   hyper2kvm convert artifact-manifest.json -v
       A job as an Artifact Manifest, JSON or YAML.)";
 
-// Without an id the devices are for the machine's disks in order.
-std::map<std::string, std::string> devices_of(const ConvertArguments& arguments,
-                                              const contract::Manifest& manifest) {
-  std::map<std::string, std::string> devices;
+// Without an id the places are for the machine's disks in order.
+std::map<std::string, std::string> places_of(const std::string& option, const std::vector<std::string>& given,
+                                             const contract::Manifest& manifest) {
+  std::map<std::string, std::string> places;
   std::size_t next = 0;
-  for (const std::string& written : arguments.output_devices) {
+  for (const std::string& written : given) {
     const std::size_t equals = written.front() == '/' ? std::string::npos : written.find('=');
     std::string id;
     std::string path = written;
@@ -55,20 +55,41 @@ std::map<std::string, std::string> devices_of(const ConvertArguments& arguments,
       path = written.substr(equals + 1);
       if (std::none_of(manifest.disks.begin(), manifest.disks.end(),
                        [&](const contract::Disk& disk) { return disk.id == id; }))
-        throw Error(ErrorKind::kUsage, "--output-device", "\"" + id + "\" is the id of no disk",
-                    "Give the id of one of the machine's disks, or only the device.");
+        throw Error(ErrorKind::kUsage, option, "\"" + id + "\" is the id of no disk",
+                    "Give the id of one of the machine's disks, or only the path.");
     } else {
       if (next >= manifest.disks.size())
-        throw Error(ErrorKind::kUsage, "--output-device",
+        throw Error(ErrorKind::kUsage, option,
                     "is given more often than the machine has disks (" + std::to_string(next) + ")",
-                    "Give one device a disk.");
+                    "Give it once a disk.");
       id = manifest.disks[next++].id;
     }
-    if (path.empty() || !devices.emplace(id, fs::absolute(path).string()).second)
-      throw Error(ErrorKind::kUsage, "--output-device", "gives the disk " + id + " two devices or none",
-                  "Give each disk one device.");
+    if (path.empty() || !places.emplace(id, fs::absolute(path).string()).second)
+      throw Error(ErrorKind::kUsage, option, "gives the disk " + id + " two places or none",
+                  "Give each disk one place.");
   }
-  return devices;
+  return places;
+}
+
+void apply_places(const ConvertArguments& arguments, contract::Manifest& manifest) {
+  contract::Output& output = manifest.output;
+  if (!arguments.output_devices.empty()) {
+    if (arguments.output_format && *arguments.output_format != contract::OutputFormat::kRaw)
+      throw Error(ErrorKind::kUsage, "--output-device", "is given together with another format than raw",
+                  "Choose -O raw, or leave the format out.");
+    output.format = contract::OutputFormat::kRaw;
+    output.devices = places_of("--output-device", arguments.output_devices, manifest);
+  }
+  if (!arguments.output_files.empty())
+    output.files = places_of("--output-file", arguments.output_files, manifest);
+  for (const auto& [id, file] : output.files)
+    if (output.devices.count(id) != 0)
+      throw Error(ErrorKind::kUsage, "--output-file", "the disk " + id + " goes to a block device",
+                  "Give each disk one place.");
+  if (!output.devices.empty() && output.format != contract::OutputFormat::kRaw)
+    throw Error(ErrorKind::kUsage, "--output-format",
+                "the manifest names a block device, which can hold a raw disk only",
+                "Choose -O raw, or leave the format out.");
 }
 
 void apply_libvirt(const ConvertArguments& arguments, contract::Manifest& manifest) {
@@ -151,6 +172,14 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
          "--output-device", arguments.output_devices,
          "Existing block device to write a disk to, raw; for the disks in order, or ID=PATH. What is on it "
          "is lost")
+      ->type_name("[ID=]PATH")
+      ->take_all()
+      ->expected(1)
+      ->check(CLI::Validator(
+          [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, ""));
+  app.add_option("--output-file", arguments.output_files,
+                 "File that a disk is published as, in an existing directory; for the disks in order, or "
+                 "ID=PATH. Else a name in the output directory")
       ->type_name("[ID=]PATH")
       ->take_all()
       ->expected(1)
@@ -244,17 +273,7 @@ void apply(const ConvertArguments& arguments, pipeline::Job& job) {
                   "Name the directory with --output.");
     manifest.output.filename = arguments.output_filename;
   }
-  if (!arguments.output_devices.empty()) {
-    if (arguments.output_format && *arguments.output_format != contract::OutputFormat::kRaw)
-      throw Error(ErrorKind::kUsage, "--output-device", "is given together with another format than raw",
-                  "Choose -O raw, or leave the format out.");
-    manifest.output.format = contract::OutputFormat::kRaw;
-    manifest.output.devices = devices_of(arguments, manifest);
-  }
-  if (!manifest.output.devices.empty() && manifest.output.format != contract::OutputFormat::kRaw)
-    throw Error(ErrorKind::kUsage, "--output-format",
-                "the manifest names a block device, which can hold a raw disk only",
-                "Choose -O raw, or leave the format out.");
+  apply_places(arguments, manifest);
   if (arguments.compress || arguments.compress_level || arguments.compression) {
     if (manifest.output.format != contract::OutputFormat::kQcow2)
       throw Error(ErrorKind::kUsage, "--compress",

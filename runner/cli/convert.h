@@ -17,7 +17,7 @@ struct ConvertArguments {
   std::vector<std::filesystem::path> inputs;
   std::string output_directory;
   std::optional<contract::OutputFormat> output_format;
-  std::vector<std::string> output_devices;  // "PATH" or "ID=PATH"
+  std::vector<std::string> output_devices, output_files;  // "PATH" or "ID=PATH"
   std::string output_filename;
   bool compress = false;
   std::optional<contract::Compression> compression;

@@ -57,15 +57,24 @@ void check_names(Section& document, const Manifest& manifest) {
   if (manifest.output.filename && manifest.disks.size() > 1)
     document.reading().warn("output.filename: ignored, because the machine has " +
                             std::to_string(manifest.disks.size()) + " disks; they are named after their ids");
-  for (const auto& [id, device] : manifest.output.devices)
-    if (std::none_of(manifest.disks.begin(), manifest.disks.end(),
-                     [&](const Disk& disk) { return disk.id == id; }))
-      document.refuse("output.devices", "\"" + id + "\" is the id of no disk");
+  auto check_ids = [&](const char* list, const std::map<std::string, std::string>& places) {
+    for (const auto& [id, place] : places)
+      if (std::none_of(manifest.disks.begin(), manifest.disks.end(),
+                       [&](const Disk& disk) { return disk.id == id; }))
+        document.refuse(list, "\"" + id + "\" is the id of no disk");
+  };
+  check_ids("output.devices", manifest.output.devices);
+  check_ids("output.files", manifest.output.files);
+  for (const auto& [id, file] : manifest.output.files)
+    if (manifest.output.devices.count(id) != 0)
+      document.refuse("output.files", "\"" + id + "\" has a place in output.devices too",
+                      "Name one place for each disk.");
   if (!manifest.options.report_enabled) return;
   std::filesystem::path report = std::filesystem::path(manifest.options.report_path).lexically_normal();
   for (std::size_t disk = 0; disk < manifest.disks.size(); ++disk)
     if (report == published_name(manifest, disk) &&
-        manifest.output.devices.count(manifest.disks[disk].id) == 0)
+        manifest.output.devices.count(manifest.disks[disk].id) == 0 &&
+        manifest.output.files.count(manifest.disks[disk].id) == 0)
       document.refuse(
           "options.report.path",
           "\"" + report.string() + "\" is the name of the converted disk " + manifest.disks[disk].id + " too",

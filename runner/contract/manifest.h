@@ -116,6 +116,8 @@ struct Output {
   std::optional<std::string> filename;
   // Disk id to the absolute path of the block device that it is written to, instead of a file. Raw only.
   std::map<std::string, std::string> devices;
+  // Disk id to the absolute path of the file that it is published as, instead of a name in the directory.
+  std::map<std::string, std::string> files;
 };
 
 struct Options {

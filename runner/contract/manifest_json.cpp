@@ -134,6 +134,7 @@ nlohmann::json to_json(const Manifest& manifest) {
   output["directory"] = manifest.output.directory.empty() ? "output" : manifest.output.directory;
   if (manifest.output.filename) output["filename"] = *manifest.output.filename;
   if (!manifest.output.devices.empty()) output["devices"] = manifest.output.devices;
+  if (!manifest.output.files.empty()) output["files"] = manifest.output.files;
   document["output"] = std::move(output);
   if (manifest.has_pipeline) document["pipeline"] = pipeline_json(manifest.pipeline);
   if (!manifest.configuration.empty()) document["configuration"] = configuration_json(manifest.configuration);

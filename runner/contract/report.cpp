@@ -55,7 +55,7 @@ json summary_json(const Report& report) {
   auto successful = std::count_if(report.stages.begin(), report.stages.end(),
                                   [](const StageResult& stage) { return stage.success; });
   auto disks = std::count_if(report.artifacts.begin(), report.artifacts.end(),
-                             [](const Artifact& artifact) { return artifact.type == "converted_disk"; });
+                             [](const Artifact& artifact) { return artifact.type == kConvertedDisk; });
   return {{"total_stages", report.stages.size()},
           {"successful_stages", successful},
           {"failed_stages", static_cast<std::ptrdiff_t>(report.stages.size()) - successful},

@@ -25,8 +25,11 @@ struct StageResult {
   std::string error;      // the sentence when not
 };
 
+inline constexpr const char* kConvertedDisk = "converted_disk";
+inline constexpr const char* kPlannedDisk = "planned_disk";  // of a dry run
+
 struct Artifact {
-  std::string type = "converted_disk";
+  std::string type = kConvertedDisk;
   std::filesystem::path path;
   std::string disk_id;
   std::string format;

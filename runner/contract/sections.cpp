@@ -259,21 +259,22 @@ Pipeline read_pipeline(Section& section) {
   return pipeline;
 }
 
-std::map<std::string, std::string> read_devices(Section& section) {
-  std::map<std::string, std::string> devices;
-  const Value* value = section.find("devices");
-  if (value == nullptr) return devices;
+// Where disks go one by one: an object from their ids to absolute paths of what it is called.
+std::map<std::string, std::string> read_places(Section& section, const char* list, const char* what) {
+  std::map<std::string, std::string> places;
+  const Value* value = section.find(list);
+  if (value == nullptr) return places;
   if (value->kind != Value::Kind::kObject)
-    section.refuse("devices", *value, "an object from ids of disks to paths of block devices");
+    section.refuse(list, *value, "an object from ids of disks to paths of " + std::string(what) + "s");
   for (const Member& member : value->members) {
-    const std::string key = "devices[\"" + printable(member.key) + "\"]";
+    const std::string key = std::string(list) + "[\"" + printable(member.key) + "\"]";
     if (!is_disk_id(member.key)) section.refuse(key, "the key is no id of a disk");
     const std::string path = checked_line(member.value, section.path_of(key), section.reading(), kLineBytes);
     if (path.empty() || path.front() != '/')
-      section.refuse(key, member.value, "the absolute path of a block device");
-    devices[member.key] = path;
+      section.refuse(key, member.value, "the absolute path of a " + std::string(what));
+    places[member.key] = path;
   }
-  return devices;
+  return places;
 }
 
 Output read_output(Section& section) {
@@ -286,7 +287,8 @@ Output read_output(Section& section) {
       section.refuse("filename", section.require("filename"), "a plain file name, without a directory");
     output.filename = filename;
   }
-  output.devices = read_devices(section);
+  output.devices = read_places(section, "devices", "block device");
+  output.files = read_places(section, "files", "file");
   if (!output.devices.empty() && output.format != OutputFormat::kRaw)
     section.refuse("devices", "is given with the format " + std::string(to_string(output.format)),
                    "A block device holds a raw disk: set " + section.path_of("format") + " to raw.");

@@ -1,5 +1,7 @@
 #include "runner/contract/termination.h"
 
+#include <algorithm>
+
 #include "runner/contract/section.h"
 #include "runner/contract/text.h"
 
@@ -45,6 +47,10 @@ std::string to_termination_message(const Report& report, bool may_pass) {
                  {"total_warnings", report.warnings.size()},
                  {"disks", json::array()},
                  {"warnings", json::array()}};
+  // Disks that would be made must not be taken for disks that are there.
+  if (std::any_of(report.artifacts.begin(), report.artifacts.end(),
+                  [](const Artifact& artifact) { return artifact.type == kPlannedDisk; }))
+    object["dry_run"] = true;
   std::string error;
   if (!report.success) {
     if (!report.errors.empty()) {
@@ -94,6 +100,7 @@ TerminationResult parse_termination_message(std::string_view text) {
   result.may_pass = section.boolean("may_pass", false);
   result.manifest_path = section.line("manifest_path");
   result.source_vm_name = section.line("source_vm_name");
+  result.dry_run = section.boolean("dry_run", false);
   result.total_disks = count(section, "total_disks");
   result.total_warnings = count(section, "total_warnings");
   section.each("disks", kTerminationMessageBytes,

@@ -30,6 +30,7 @@ struct TerminationResult {
     std::uint64_t virtual_size_bytes = 0;  // of the disk in it
     int boot_order_hint = 999;
   };
+  bool dry_run = false;                 // the disks are those that would be made
   std::vector<Disk> disks;              // those that fitted
   std::size_t total_disks = 0;          // all
   std::vector<std::string> warnings;    // those that fitted

@@ -12,6 +12,7 @@ contract::Manifest engine_manifest(const contract::ParsedManifest& submitted, co
   for (std::size_t i = 0; i < manifest.disks.size() && i < job.disks.size(); ++i)
     manifest.disks[i].local_path = job.disks[i];
   manifest.output.directory = machine_directory(settings, job).string();
+  manifest.output.files.clear();
   if (settings.convert.format && manifest.output.format == contract::OutputFormat::kQcow2)
     manifest.output.format = *settings.convert.format;
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <future>
 #include <string>
-#include <thread>
 
 #include "runner/os/error.h"
 #include "runner/os/file.h"
@@ -144,9 +143,9 @@ nlohmann::json fix_result(const guest::Answer& answer) {
 }
 
 Converted convert_and_fix(const Job& job, const Settings& settings, const Verified& verified,
-                          const fs::path& workspace, const fs::path& scratch,
-                          const std::shared_ptr<image::RateLimiter>& limiter, FinishedDevices& devices,
-                          Record& record, const os::StopToken& stop) {
+                          const fs::path& workspace, const std::vector<fs::path>& disk_workspaces,
+                          const fs::path& scratch, const std::shared_ptr<image::RateLimiter>& limiter,
+                          FinishedDevices& devices, Record& record, const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
   std::size_t count = verified.disks.size();
   Converted converted;
@@ -155,7 +154,7 @@ Converted convert_and_fix(const Job& job, const Settings& settings, const Verifi
     converted.partials.push_back(
         verified.disks[i].is_device
             ? verified.disks[i].final_name
-            : workspace / fmt::format("disk-{}.{}", i, contract::to_string(manifest.output.format)));
+            : disk_workspaces[i] / fmt::format("disk-{}.{}", i, contract::to_string(manifest.output.format)));
 
   bool opens_guest = manifest.pipeline.fix.enabled || manifest.pipeline.inspect.enabled;
   std::vector<fs::path> overlays;
@@ -177,7 +176,8 @@ Converted convert_and_fix(const Job& job, const Settings& settings, const Verifi
   stages.start([&](const os::StopToken& inner) {
     record.stage("convert", [&] {
       std::size_t at_once = std::min(count, kDisksAtOnce);
-      unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+      // So many threads in all, however many disks.
+      const unsigned threads_each = std::max(2u, image::usual_threads() / static_cast<unsigned>(at_once));
       ProgressMeter meter("convert", count, record.events());
       DiskQueue queue(count);
       Together threads(inner);
@@ -196,7 +196,7 @@ Converted convert_and_fix(const Job& job, const Settings& settings, const Verifi
               options.digest_source = manifest.options.attest;
               options.check_grains = settings.check_grains;
               options.limiter = limiter;
-              options.threads = std::max(1u, cores / static_cast<unsigned>(at_once));
+              options.threads = threads_each;
               options.scratch = make_private(scratch / fmt::format("d{}", i));
               auto conversion =
                   image::Conversion::create(verified.disks[i].source, converted.partials[i], options);

@@ -19,17 +19,19 @@
 namespace hyper2kvm::pipeline {
 
 struct Converted {
-  // Finished images in the manifest's order: files in the workspace, or the block devices themselves.
+  // Finished images in the manifest's order: files in the workspaces, or the block devices themselves.
   std::vector<std::filesystem::path> partials;
   std::vector<image::ConversionResult> results;
   std::optional<guest::Answer> answer;  // when the guest was opened
 };
 
-// workspace: on the file system of the output. scratch: for sockets. limiter: may be null. devices: gets
-// those that have been finished, also before an error. Throws os::Error; then the workspace holds only what
-// is to be thrown away.
+// workspace: for what the guest's repair changes. disk_workspaces: for each disk, on the file system that it
+// is published on. scratch: for sockets. limiter: may be null. devices: gets those that have been finished,
+// also before an error. Throws os::Error; then the workspaces hold only what is to be thrown away.
 Converted convert_and_fix(const Job& job, const Settings& settings, const Verified& verified,
-                          const std::filesystem::path& workspace, const std::filesystem::path& scratch,
+                          const std::filesystem::path& workspace,
+                          const std::vector<std::filesystem::path>& disk_workspaces,
+                          const std::filesystem::path& scratch,
                           const std::shared_ptr<image::RateLimiter>& limiter, FinishedDevices& devices,
                           Record& record, const os::StopToken& stop);
 

@@ -16,7 +16,7 @@ void Publication::publish(const std::filesystem::path& finished, const std::file
                     "is a directory, and a disk must be published under that name",
                     "Move it away or choose another output directory.");
   if (std::filesystem::exists(std::filesystem::symlink_status(final_name, code))) {
-    entry.replaced = set_aside_ / ("replaced-" + std::to_string(entries_.size()));
+    entry.replaced = finished.parent_path() / ("replaced-" + std::to_string(entries_.size()));
     os::rename_durably(final_name, entry.replaced);
   }
   try {

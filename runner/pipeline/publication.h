@@ -14,13 +14,13 @@ namespace hyper2kvm::pipeline {
 // Not thread-safe.
 class Publication {
  public:
-  // set_aside: a directory on the same file system for files that are replaced; it must outlive this object.
-  explicit Publication(std::filesystem::path set_aside) : set_aside_(std::move(set_aside)) {}
+  Publication() = default;
   Publication(const Publication&) = delete;
   Publication& operator=(const Publication&) = delete;
   ~Publication();
 
-  // Renames finished (already synced) to final_name. Throws os::Error.
+  // Renames finished (already synced, on the same file system) to final_name. A file that is replaced lies
+  // beside where finished was, in a directory that must outlive this object. Throws os::Error.
   void publish(const std::filesystem::path& finished, const std::filesystem::path& final_name);
   void commit() { entries_.clear(); }
 
@@ -29,7 +29,6 @@ class Publication {
     std::filesystem::path final_name;
     std::filesystem::path replaced;  // where the old file is now; empty when there was none
   };
-  std::filesystem::path set_aside_;
   std::vector<Entry> entries_;
 };
 

@@ -5,8 +5,10 @@
 // holds the report and nothing else of ours.
 #include <fmt/format.h>
 
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runner/image/conversion.h"
 #include "runner/libvirt/registration.h"
@@ -83,13 +85,13 @@ libvirt::DomainFacts machine_before_repair(const contract::Manifest& manifest, c
   return machine_of(manifest, names, {}, silent);
 }
 
-// From the finished images in the workspace to registered machine. The publication stands only when this
+// From the finished images in their workspaces to a registered machine. The publication stands only when this
 // returns.
 void publish_and_register(const Job& job, const Verified& verified, const Converted& converted,
-                          std::vector<std::string> checksums, const fs::path& workspace,
-                          image::RateLimiter* limiter, Record& record, const os::StopToken& stop) {
+                          std::vector<std::string> checksums, image::RateLimiter* limiter, Record& record,
+                          const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
-  Publication publication(workspace);
+  Publication publication;
   std::vector<fs::path> published;
   record.stage("publish", [&]() -> nlohmann::json {
     complete_checksums(job, converted, checksums, limiter, stop);
@@ -142,21 +144,50 @@ void dry_run(const Job& job, const Settings& settings, const Verified& verified,
   else if (manifest.pipeline.inspect.enabled)
     look_only(job, settings, verified, guest::Mode::kInspect, scratch, record, stop);
   if (manifest.pipeline.convert.enabled)
-    for (std::size_t i = 0; i < verified.disks.size(); ++i)
-      record.info("convert",
-                  fmt::format("would write {} ({} bytes virtual)", verified.disks[i].final_name.string(),
-                              verified.disks[i].source.virtual_size));
+    for (std::size_t i = 0; i < verified.disks.size(); ++i) {
+      const VerifiedDisk& disk = verified.disks[i];
+      record.info("convert", fmt::format("would write {} ({} bytes virtual)", disk.final_name.string(),
+                                         disk.source.virtual_size));
+      record.artifact({.type = contract::kPlannedDisk,
+                       .path = disk.final_name,
+                       .disk_id = manifest.disks[i].id,
+                       .format = std::string(contract::to_string(manifest.output.format)),
+                       .virtual_size_bytes = disk.source.virtual_size,
+                       .boot_order_hint = manifest.disks[i].boot_order_hint});
+    }
   if (starts_machine(manifest)) record.info("boot", "would start the converted machine");
   if (registers(manifest))
     record.info("register",
                 fmt::format("would register {} at {}", machine_name(manifest), manifest.libvirt->uri));
 }
 
+// One workspace on each file system that something is published on: in the output directory, and beside each
+// disk that has a place of its own.
+class Workspaces {
+ public:
+  explicit Workspaces(const Verified& verified) : common_(verified.output_directory) {
+    for (const VerifiedDisk& disk : verified.disks) {
+      const fs::path folder = disk.final_name.parent_path();
+      if (disk.is_device || folder == verified.output_directory)
+        of_disks_.push_back(common_.path());
+      else
+        of_disks_.push_back(others_.try_emplace(folder, folder).first->second.path());
+    }
+  }
+  const fs::path& common() const { return common_.path(); }
+  const std::vector<fs::path>& of_disks() const { return of_disks_; }
+
+ private:
+  Workspace common_;
+  std::map<fs::path, Workspace> others_;
+  std::vector<fs::path> of_disks_;
+};
+
 void convert(const Job& job, const Settings& settings, const Verified& verified, const fs::path& scratch,
              const fs::path& report_path, const std::shared_ptr<image::RateLimiter>& limiter, Record& record,
              const os::StopToken& stop) {
   const contract::Manifest& manifest = job.parsed.manifest;
-  Workspace workspace(verified.output_directory);
+  Workspaces workspaces(verified);
   FinishedDevices devices;
   Converted converted;
   // A registration that cannot work is found out while the disks are copied, not after.
@@ -166,16 +197,15 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
       libvirt::check_registration(*manifest.libvirt, machine_before_repair(manifest, verified), inner);
     });
   tasks.start([&](const os::StopToken& inner) {
-    converted =
-        convert_and_fix(job, settings, verified, workspace.path(), scratch, limiter, devices, record, inner);
+    converted = convert_and_fix(job, settings, verified, workspaces.common(), workspaces.of_disks(), scratch,
+                                limiter, devices, record, inner);
   });
   tasks.start([&](const os::StopToken& inner) { record_tools(manifest, record, inner); });
   tasks.wait();
   record_inputs(job, verified, converted, limiter.get(), record, stop);
   std::vector<std::string> checksums = validate(job, converted, limiter.get(), record, stop);
-  try_boot(job, converted, workspace.path(), scratch, screenshot_path_of(report_path), record, stop);
-  publish_and_register(job, verified, converted, std::move(checksums), workspace.path(), limiter.get(),
-                       record, stop);
+  try_boot(job, converted, workspaces.common(), scratch, screenshot_path_of(report_path), record, stop);
+  publish_and_register(job, verified, converted, std::move(checksums), limiter.get(), record, stop);
   devices.commit();
   std::optional<guest::Inspection> inspection;
   if (converted.answer) inspection = converted.answer->inspection;
@@ -252,7 +282,8 @@ Outcome run(const Job& job, const Settings& settings, contract::EventSink& event
     run_stages(job, settings, report_path, record, stop);
     outcome.report.success = true;
     for (const contract::Artifact& artifact : outcome.report.artifacts)
-      if (artifact.disk_id == job.parsed.manifest.disks[job.parsed.manifest.boot_disk()].id)
+      if (!job.parsed.manifest.options.dry_run &&
+          artifact.disk_id == job.parsed.manifest.disks[job.parsed.manifest.boot_disk()].id)
         outcome.boot_disk = artifact.path;
   } catch (const Error& error) {
     fail(error, record.failed_stage());

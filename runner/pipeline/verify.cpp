@@ -56,6 +56,15 @@ void check_device(const VerifiedDisk& disk) {
                 "Use a larger device.");
 }
 
+// The place of a disk is usually a volume. If that is not there, what would be filled is its mount point.
+void check_folder(const VerifiedDisk& disk) {
+  const fs::path folder = disk.final_name.parent_path();
+  std::error_code code;
+  if (!disk.final_name.has_filename() || !fs::is_directory(folder, code))
+    throw Error(ErrorKind::kInvalid, folder.string(), "is no directory, and a disk is to be published in it",
+                "Make the directory, or mount the volume.");
+}
+
 VerifiedDisk verify_disk(const Job& job, const Verified& verified, std::size_t index) {
   const contract::Manifest& manifest = job.parsed.manifest;
   const contract::Disk& disk = manifest.disks[index];
@@ -65,10 +74,17 @@ VerifiedDisk verify_disk(const Job& job, const Verified& verified, std::size_t i
     result.source = image::open_source(location, disk.source_format, fmt::format("disk{}", index));
     const auto device = manifest.output.devices.find(disk.id);
     result.is_device = device != manifest.output.devices.end();
-    result.final_name = result.is_device
-                            ? fs::path(device->second)
-                            : verified.output_directory / contract::published_name(manifest, index);
-    if (result.is_device && manifest.pipeline.convert.enabled) check_device(result);
+    const auto file = manifest.output.files.find(disk.id);
+    if (result.is_device)
+      result.final_name = device->second;
+    else if (file != manifest.output.files.end())
+      result.final_name = fs::path(file->second).lexically_normal();
+    else
+      result.final_name = verified.output_directory / contract::published_name(manifest, index);
+    if (manifest.pipeline.convert.enabled) {
+      if (result.is_device) check_device(result);
+      if (file != manifest.output.files.end()) check_folder(result);
+    }
     return result;
   } catch (const Error& error) {
     throw error.with_context(disk.id);

@@ -88,6 +88,91 @@ TEST_F(OutputTargets, SeveralLargeDisksTogetherTakeLittleMemory) {
   EXPECT_LT(use.ru_maxrss / 1024, 256) << "MiB";
 }
 
+// Two disks of one machine, each to a directory of its own; /dev/shm is another file system.
+class OutputFile : public OutputTargets {
+ protected:
+  void SetUp() override {
+    OutputTargets::SetUp();
+    make_disk(in("b.raw"), 12, 2);
+    os::make_directories(in("first"));
+  }
+  fs::path first() const { return in("first") / "disk.img"; }
+  fs::path second() const { return other_.path() / "disk.img"; }
+  Ran convert(const fs::path& second, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"convert",
+                                       in("a.raw").string(),
+                                       in("b.raw").string(),
+                                       "--no-fix",
+                                       "-O",
+                                       "raw",
+                                       "-o",
+                                       out().string(),
+                                       "--output-file=" + first().string(),
+                                       "--output-file=disk-1=" + second.string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_hyper2kvm(arguments);
+  }
+
+  os::TemporaryDirectory other_{"targets", "/dev/shm"};
+};
+
+TEST_F(OutputFile, IsWhereTheDiskIsAndTheReportNamesIt) {
+  os::write_text_atomically(second(), "what was there before");
+  Ran ran = convert(second());
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(sha256(first()), sha256(in("a.raw")));
+  EXPECT_EQ(sha256(second()), sha256(in("b.raw")));
+  EXPECT_THAT(names_in(out()), ElementsAre("report.json"));
+  EXPECT_THAT(names_in(in("first")), ElementsAre("disk.img"));
+  EXPECT_THAT(names_in(other_.path()), ElementsAre("disk.img"));
+  const nlohmann::json artifacts = read_json(out() / "report.json")["artifacts"];
+  EXPECT_EQ(artifacts[0]["path"], first().string());
+  EXPECT_EQ(artifacts[1]["path"], second().string());
+}
+
+TEST_F(OutputFile, IsThereForAllDisksOrForNone) {
+  nlohmann::json manifest = manifest_for(in("a.raw"));
+  nlohmann::json disk = manifest_for(in("b.raw"))["disks"][0];
+  disk["id"] = "disk-1";
+  disk["checksum"] = "sha256:" + std::string(64, '1');
+  manifest["disks"].push_back(disk);
+  manifest["output"] = {{"format", "raw"},
+                        {"directory", out().string()},
+                        {"files", {{"disk-0", first().string()}, {"disk-1", second().string()}}}};
+  write_json(in("manifest.json"), manifest);
+  Ran ran = run_hyper2kvm({in("manifest.json").string()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("was promised"));
+  EXPECT_TRUE(fs::is_empty(in("first")));
+  EXPECT_TRUE(fs::is_empty(other_.path()));
+}
+
+TEST_F(OutputFile, NeedsADirectoryThatIsThere) {
+  Ran ran = convert(in("not-mounted") / "disk.img");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err,
+              HasSubstr("not-mounted: is no directory, and a disk is to be published in it. Make the "
+                        "directory, or mount the volume."));
+  EXPECT_TRUE(fs::is_empty(in("first")));
+  ran = convert(first());
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("would be the output of two disks"));
+}
+
+TEST_F(OutputFile, IsNotThereAfterADryRunWhoseTerminationMessageSaysHowLargeItWouldBe) {
+  Ran ran = convert(second(), {"--dry-run", "--termination-message=" + in("termination").string()});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_TRUE(fs::is_empty(in("first")));
+  EXPECT_FALSE(fs::exists(out()));
+  const nlohmann::json said = read_json(in("termination"));
+  EXPECT_EQ(said["success"], true);
+  EXPECT_EQ(said["dry_run"], true);
+  ASSERT_EQ(said["disks"].size(), 2u) << said;
+  EXPECT_EQ(said["disks"][0]["disk_id"], "disk-0");
+  EXPECT_EQ(said["disks"][0]["virtual_size_bytes"], 16u << 20);
+  EXPECT_EQ(said["disks"][1]["virtual_size_bytes"], 12u << 20);
+}
+
 class OutputDevice : public OutputTargets {
  protected:
   static constexpr std::size_t kSize = 24u << 20;

@@ -6,7 +6,7 @@ _hyper2kvm()
     local previous=${COMP_WORDS[COMP_CWORD - 1]}
     local subcommand=${COMP_WORDS[1]}
     local guest='-h --help --root --key --key-file --temp-dir -v --verbose -q --quiet --no-progress'
-    local convert="$guest -o --output -O --output-format --output-device --output-filename -c --compress --compression
+    local convert="$guest -o --output -O --output-format --output-device --output-file --output-filename -c --compress --compression
         --compress-level --name --no-fix --override --dry-run --validate-boot --boot-timeout --attest
         --no-check-grains --rate-limit --report --no-report --register --libvirt-uri --network --bridge --pool --start
         --autostart --overwrite --log-format --termination-message"

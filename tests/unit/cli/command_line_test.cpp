@@ -45,6 +45,8 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
                                               "zstd",
                                               "--output-device",
                                               "disk-0=/dev/vdb",
+                                              "--output-file",
+                                              "disk-1=/srv/b.raw",
                                               "--compress-level",
                                               "7",
                                               "--name",
@@ -93,6 +95,7 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
   EXPECT_EQ(read.compress_level, 7);
   EXPECT_EQ(read.compression, contract::Compression::kZstd);
   EXPECT_EQ(read.output_devices, std::vector<std::string>{"disk-0=/dev/vdb"});
+  EXPECT_EQ(read.output_files, std::vector<std::string>{"disk-1=/srv/b.raw"});
   EXPECT_EQ(read.name, "web");
   EXPECT_TRUE(read.dry_run && read.no_fix && read.no_check_grains && read.registers);
   EXPECT_TRUE(read.validate_boot && read.attest);

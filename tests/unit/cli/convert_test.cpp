@@ -113,7 +113,18 @@ TEST(Apply, DevicesAreForTheDisksInOrderOrByTheirIds) {
   EXPECT_THAT(refusal([&] {
                 applied({.output_devices = {"/dev/a", "disk-0=/dev/b"}}, job);
               }),
-              HasSubstr("gives the disk disk-0 two devices"));
+              HasSubstr("gives the disk disk-0 two places"));
+}
+
+TEST(Apply, FilesAreForTheDisksInOrderOrByTheirIds) {
+  pipeline::Job job = a_job();
+  job.parsed.manifest.disks.push_back(job.parsed.manifest.disks[0]);
+  job.parsed.manifest.disks[1].id = "disk-1";
+  contract::Manifest manifest = applied({.output_files = {"disk-1=/b/disk.img", "/a/disk.img"}}, job);
+  EXPECT_EQ(manifest.output.files,
+            (std::map<std::string, std::string>{{"disk-0", "/a/disk.img"}, {"disk-1", "/b/disk.img"}}));
+  EXPECT_THAT(refusal([&] { applied({.output_devices = {"/dev/a"}, .output_files = {"/a/disk.img"}}, job); }),
+              HasSubstr("--output-file: the disk disk-0 goes to a block device. Give each disk one place."));
 }
 
 TEST(Apply, ADeviceHoldsARawDisk) {

@@ -84,6 +84,20 @@ TEST(Output, ADiskMayGoToABlockDevice) {
   EXPECT_THAT(refusal(document), HasSubstr("output.devices[\"disk-0\"]"));
 }
 
+TEST(Output, ADiskMayGoToAFileOfItsOwn) {
+  json document = manifest_with("/output", {{"files", {{"disk-0", "/volumes/a/disk.img"}}}});
+  Manifest manifest = manifest_of(document);
+  EXPECT_EQ(manifest.output.files, (std::map<std::string, std::string>{{"disk-0", "/volumes/a/disk.img"}}));
+  EXPECT_EQ(manifest_of(to_json(manifest)).output.files, manifest.output.files);
+  document["output"] = {
+      {"format", "raw"}, {"files", {{"disk-0", "/a/disk.img"}}}, {"devices", {{"disk-0", "/dev/vdb"}}}};
+  EXPECT_THAT(refusal(document), HasSubstr("\"disk-0\" has a place in output.devices too"));
+  document["output"] = {{"files", {{"disk-1", "/a/disk.img"}}}};
+  EXPECT_THAT(refusal(document), HasSubstr("output.files: \"disk-1\" is the id of no disk"));
+  document["output"] = {{"files", {{"disk-0", "a/disk.img"}}}};
+  EXPECT_THAT(refusal(document), HasSubstr("output.files[\"disk-0\"]"));
+}
+
 TEST(Output, AReportMayHaveTheNameThatADiskOnADeviceDoesNotUse) {
   json document = manifest_with("/options/report/path", "disk-0.raw");
   document["output"] = {{"format", "raw"}};

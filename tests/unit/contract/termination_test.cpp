@@ -58,6 +58,18 @@ MachineFacts machine_with_nics(std::size_t count) {
   return machine;
 }
 
+TEST(TerminationMessage, ADiskThatWouldBeMadeIsNotTakenForOneThatIsThere) {
+  Report report;
+  report.success = true;
+  report.artifacts.push_back({.disk_id = "disk-0", .format = "raw", .virtual_size_bytes = 1u << 30});
+  EXPECT_FALSE(parse_termination_message(to_termination_message(report)).dry_run);
+  report.artifacts[0].type = kPlannedDisk;
+  TerminationResult result = parse_termination_message(to_termination_message(report));
+  EXPECT_TRUE(result.dry_run);
+  EXPECT_EQ(result.total_disks, 1u);
+  EXPECT_EQ(result.disks[0].virtual_size_bytes, 1u << 30);
+}
+
 TEST(TerminationMessage, SaysWhatTheMachineNeedsToRunAgain) {
   Report report;
   report.success = true;

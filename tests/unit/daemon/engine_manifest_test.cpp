@@ -25,7 +25,9 @@ class EngineManifestTest : public ::testing::Test {
 
 TEST_F(EngineManifestTest, ResultsGoToTheInstancesOutputDirectory) {
   submitted.manifest.output.directory = "/somewhere/else";
+  submitted.manifest.output.files = {{"disk-0", "/somewhere/else/disk.img"}};
   EXPECT_EQ(made().output.directory, "/out/machines/web");
+  EXPECT_TRUE(made().output.files.empty());
   EXPECT_EQ(made().disks[0].local_path, "/exports/disk.raw");
 }
 

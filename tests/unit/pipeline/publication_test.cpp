@@ -26,7 +26,7 @@ class PublicationTest : public testing::Test {
 
 TEST_F(PublicationTest, WhatIsCommittedStays) {
   {
-    Publication publication(aside());
+    Publication publication;
     publication.publish(aside() / "new-a", out() / "a");
     publication.commit();
   }
@@ -35,7 +35,7 @@ TEST_F(PublicationTest, WhatIsCommittedStays) {
 
 TEST_F(PublicationTest, WhatIsNotCommittedIsWithdrawn) {
   {
-    Publication publication(aside());
+    Publication publication;
     publication.publish(aside() / "new-a", out() / "a");
     publication.publish(aside() / "new-b", out() / "b");
   }
@@ -45,7 +45,7 @@ TEST_F(PublicationTest, WhatIsNotCommittedIsWithdrawn) {
 TEST_F(PublicationTest, AWithdrawnFileGivesItsNameBackToTheOldOne) {
   os::write_text_atomically(out() / "a", "old a");
   {
-    Publication publication(aside());
+    Publication publication;
     publication.publish(aside() / "new-a", out() / "a");
     EXPECT_EQ(text(out() / "a"), "new a");
   }
@@ -54,7 +54,7 @@ TEST_F(PublicationTest, AWithdrawnFileGivesItsNameBackToTheOldOne) {
 
 TEST_F(PublicationTest, ADirectoryUnderTheNameIsRefused) {
   os::make_directories(out() / "a");
-  Publication publication(aside());
+  Publication publication;
   EXPECT_THROW(publication.publish(aside() / "new-a", out() / "a"), os::Error);
   EXPECT_EQ(text(aside() / "new-a"), "new a");
 }
@@ -75,7 +75,7 @@ TEST_F(PublicationTest, ARenameThatFailsLeavesTheOldFileInItsPlace) {
   os::write_text_atomically(out() / "a", "old a");
   {
     SecondRenameFails fault;
-    Publication publication(aside());
+    Publication publication;
     EXPECT_THROW(publication.publish(aside() / "new-a", out() / "a"), os::Error);
   }
   EXPECT_EQ(text(out() / "a"), "old a");
@@ -84,7 +84,7 @@ TEST_F(PublicationTest, ARenameThatFailsLeavesTheOldFileInItsPlace) {
 TEST_F(PublicationTest, WhenTheSecondDiskFailsTheFirstIsWithdrawn) {
   {
     SecondRenameFails fault;
-    Publication publication(aside());
+    Publication publication;
     publication.publish(aside() / "new-a", out() / "a");
     EXPECT_THROW(publication.publish(aside() / "new-b", out() / "b"), os::Error);
   }
