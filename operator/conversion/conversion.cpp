@@ -71,6 +71,9 @@ Spec read_spec(const Json& object) {
   spec.output_path = text_at(object, {"spec", "output", "path"});
   if (Json made = member(object, {"spec", "output", "volumeClaimTemplate"}); made.is_object())
     spec.template_ = std::move(made);
+  if (const Json* list = find_at(object, {"spec", "output", "diskClaimTemplates"});
+      list != nullptr && list->is_array())
+    for (const Json& one : *list) spec.disk_claims.push_back(one.is_object() ? one : Json::object());
   spec.retry_limit = static_cast<unsigned>(
       std::clamp<std::int64_t>(integer_at(object, {"spec", "retry", "limit"}, 3), 0, 100));
   spec.retry_backoff = std::chrono::seconds(
@@ -108,10 +111,36 @@ std::string problem_of_path(const std::string& name, const std::string& path) {
   return "";
 }
 
+// Such a claim holds disk.img, or is the disk.
+std::string problem_of_disk_claims(const Spec& spec) {
+  if (!spec.format.empty() && spec.format != "raw")
+    return "spec.output.format is " + spec.format +
+           ", and a disk with a claim of its own is raw. Set it to raw, or leave it out.";
+  if (spec.compress)
+    return "spec.pipeline.convert asks for compression, and a disk with a claim of its own is raw. Leave it "
+           "out.";
+  if (!spec.output_path.empty())
+    return "spec.output.path is set, and a disk with a claim of its own is at its root. Leave it out.";
+  return "";
+}
+
 }  // namespace
 
+std::string Conversion::disk_claim_name(std::size_t disk) const {
+  return key.name.substr(0, 240) + "-disk-" + std::to_string(disk);
+}
+
+const Json& Conversion::disk_claim_template(std::size_t disk) const {
+  return spec.disk_claims.at(std::min(disk, spec.disk_claims.size() - 1));
+}
+
+bool Conversion::disk_is_block(std::size_t disk) const {
+  return text_at(disk_claim_template(disk), {"volumeMode"}) == "Block";
+}
+
 std::string Conversion::output_claim_name() const {
-  if (!makes_its_claim()) return spec.output_claim;
+  if (!spec.output_claim.empty()) return spec.output_claim;
+  if (makes_a_claim_for_each_disk()) return disk_claim_name(0);
   // Together with the suffix within the 253 bytes of a name.
   return key.name.substr(0, 240) + "-disks";
 }
@@ -168,8 +197,12 @@ std::string problem_of(const Spec& spec) {
     if (std::string problem = problem_of_path("spec.source.disks[" + std::to_string(i) + "]", spec.disks[i]);
         !problem.empty())
       return problem;
-  if (spec.output_claim.empty() == !spec.template_.has_value())
-    return "Name either spec.output.persistentVolumeClaim or spec.output.volumeClaimTemplate, and not both.";
+  if ((spec.output_claim.empty() ? 0 : 1) + (spec.template_ ? 1 : 0) + (spec.disk_claims.empty() ? 0 : 1) !=
+      1)
+    return "Name one of spec.output.persistentVolumeClaim, spec.output.volumeClaimTemplate and "
+           "spec.output.diskClaimTemplates.";
+  if (!spec.disk_claims.empty())
+    if (std::string problem = problem_of_disk_claims(spec); !problem.empty()) return problem;
   if (!spec.output_path.empty())
     if (std::string problem = problem_of_path("spec.output.path", spec.output_path); !problem.empty())
       return problem;

@@ -29,7 +29,9 @@ struct Spec {
   std::string format;             // empty: as the input says
   std::string output_claim;       // an existing one; empty where one is made
   std::optional<Json> template_;  // output.volumeClaimTemplate
-  std::string output_path;        // directory in the output claim; empty: the conversion's name
+  // output.diskClaimTemplates: for the disks in order, the last one for all further disks.
+  std::vector<Json> disk_claims;
+  std::string output_path;  // directory in the output claim; empty: the conversion's name
   unsigned retry_limit = 3;
   std::chrono::seconds retry_backoff{10};
   std::string timeout;  // as written
@@ -54,9 +56,14 @@ struct Conversion {
   Spec spec;
   Status status;
 
-  // The claim that the disks go to, its own or an existing one.
+  // The claim that the disks go to, its own or an existing one. Of several, the first.
   std::string output_claim_name() const;
-  bool makes_its_claim() const { return spec.output_claim.empty(); }
+  bool makes_its_claim() const { return spec.template_.has_value(); }
+  // Each disk has a claim of its own, which is made when it is known how large the disk is.
+  bool makes_a_claim_for_each_disk() const { return !spec.disk_claims.empty(); }
+  std::string disk_claim_name(std::size_t disk) const;
+  const Json& disk_claim_template(std::size_t disk) const;
+  bool disk_is_block(std::size_t disk) const;
   // The directory in it.
   std::string output_directory() const;
 };

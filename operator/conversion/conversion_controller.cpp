@@ -90,10 +90,15 @@ struct ConversionController::Parts {
   void listen() {
     conversions->cache().add_index(kByClaim, [](const KeptConversion& kept) -> std::vector<std::string> {
       if (kept.open() == nullptr) return {};
-      const std::string& name_space = kept.key().name_space;
-      return {name_space + "/" + kept.open()->spec.source_claim,
-              name_space + "/" + kept.open()->output_claim_name()};
+      const Conversion& conversion = *kept.open();
+      const std::string& name_space = conversion.key.name_space;
+      std::vector<std::string> names = {name_space + "/" + conversion.spec.source_claim,
+                                        name_space + "/" + conversion.output_claim_name()};
+      for (std::size_t disk = 1; disk < conversion.status.disks.size(); ++disk)
+        names.push_back(name_space + "/" + conversion.status.disks[disk].claim_name);
+      return names;
     });
+    claims->cache().add_index(kByConversion, uid_of_view<ClaimView>);
     jobs->cache().add_index(kByConversion, uid_of_view<JobView>);
     pods->cache().add_index(kByConversion, uid_of_view<PodView>);
     conversions->cache().on_change(
@@ -127,6 +132,12 @@ struct ConversionController::Parts {
     };
     seen.source_claim = claim_named(conversion.spec.source_claim);
     seen.output_claim = claim_named(conversion.output_claim_name());
+    if (conversion.makes_a_claim_for_each_disk()) {
+      seen.disk_claims = values_of(claims->cache().by_index(kByConversion, conversion.uid));
+      for (const PlannedDisk& disk : conversion.status.disks)
+        if (auto claim = claim_named(disk.claim_name); claim && claim->conversion_uid != conversion.uid)
+          seen.disk_claims.push_back(*claim);
+    }
     seen.progress = progress.latest(key);
     if (conversion.spec.kubevirt && !conversion.status.is_finished()) see_machine(conversion, server, seen);
     if (conversion.is_being_deleted) {
@@ -308,7 +319,8 @@ struct ConversionController::Parts {
       return Failure{"KubeVirtMissing", "register",
                      "The cluster has no VirtualMachines (kubevirt.io/v1) any more.", false};
     bool is_making = is_machine || std::holds_alternative<CreateJob>(action) ||
-                     std::holds_alternative<CreateClaim>(action);
+                     std::holds_alternative<CreateClaim>(action) ||
+                     std::holds_alternative<CreateDiskClaim>(action);
     if (!is_making || (error.code() != 400 && error.code() != 403 && error.code() != 422))
       return std::nullopt;
     const char* reason = is_machine                                  ? "MachineRefused"
@@ -342,6 +354,11 @@ struct ConversionController::Parts {
     doing.server.create_or_get(kube::types::kPersistentVolumeClaims, make_claim(doing.conversion));
   }
 
+  void perform(const CreateDiskClaim& action, const Doing& doing) const {
+    doing.server.create_or_get(kube::types::kPersistentVolumeClaims,
+                               make_disk_claim(doing.conversion, action.disk));
+  }
+
   void perform(const CreateJob& action, const Doing& doing) const {
     const Conversion& conversion = doing.conversion;
     if (!doing.has_written) {
@@ -352,7 +369,7 @@ struct ConversionController::Parts {
       }
     }
     doing.server.create_or_get(kube::types::kJobs, make_job(conversion, action.attempt, options.runner,
-                                                            doing.node_slot, action.block));
+                                                            doing.node_slot, action.block, action.work));
   }
 
   void perform(const ApplyMachine& action, const Doing& doing) const {

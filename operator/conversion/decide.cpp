@@ -1,6 +1,7 @@
 #include "operator/conversion/decide.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "operator/conversion/manifests.h"
 #include "operator/conversion/registration.h"
@@ -121,12 +122,15 @@ class Deciding {
       look_again(seconds(1));
       return;
     }
-    // A claim that was made for disks which never came.
-    if (!had_succeeded && seen_.output_claim && seen_.output_claim->conversion_uid == it_.uid &&
-        it_.makes_its_claim()) {
-      phase(Phase::kDeleting, "The claim for the disks is being removed.");
-      if (!seen_.output_claim->is_being_deleted)
-        decision_.actions.emplace_back(DeleteClaim{seen_.output_claim->key, seen_.output_claim->uid});
+    // Claims that were made for disks which never came.
+    std::vector<ClaimView> made;
+    if (seen_.output_claim && it_.makes_its_claim()) made.push_back(*seen_.output_claim);
+    made.insert(made.end(), seen_.disk_claims.begin(), seen_.disk_claims.end());
+    std::erase_if(made, [&](const ClaimView& claim) { return claim.conversion_uid != it_.uid; });
+    if (!had_succeeded && !made.empty()) {
+      phase(Phase::kDeleting, "What was made for the disks is being removed.");
+      for (const ClaimView& claim : made)
+        if (!claim.is_being_deleted) decision_.actions.emplace_back(DeleteClaim{claim.key, claim.uid});
       return;
     }
     decision_.actions.emplace_back(RemoveFinalizer{});
@@ -224,6 +228,8 @@ class Deciding {
       return refuse_spec("The claim " + source +
                          " holds files. Name either spec.source.path or spec.source.disks."),
              false;
+    // Not made before it is known how large the disks are.
+    if (it_.makes_a_claim_for_each_disk()) return true;
     std::string output = it_.output_claim_name();
     if (!seen_.output_claim) {
       if (it_.makes_its_claim()) {
@@ -292,7 +298,8 @@ class Deciding {
 
   void start() {
     ++status_.attempts;
-    status_.job_name = job_name(it_, status_.attempts);
+    const Work work = it_.makes_a_claim_for_each_disk() ? Work::kSurvey : Work::kConvert;
+    status_.job_name = job_name(it_, status_.attempts, work);
     status_.job_uid.clear();
     status_.node.clear();
     status_.next_retry_time.clear();
@@ -304,7 +311,7 @@ class Deciding {
     condition("Running", "True", "Starting", message);
     condition("Ready", "False", "Running", "The conversion is not finished.");
     announce(false, "Started", "The Job " + status_.job_name + " was started.");
-    decision_.actions.emplace_back(CreateJob{status_.attempts, block_volumes()});
+    decision_.actions.emplace_back(CreateJob{status_.attempts, block_volumes(), work});
     decision_.place = Place::kHolds;
     if (auto limit = deadline()) look_again(until(*limit));
   }
@@ -319,7 +326,9 @@ class Deciding {
     if (pod != nullptr) {
       if (!pod->node.empty()) status_.node = pod->node;
       if (auto result = result_of(*pod)) {
-        if (result->success && it_.spec.kubevirt)
+        if (result->success && work() == Work::kSurvey)
+          plan(*result->success);
+        else if (result->success && it_.spec.kubevirt)
           register_machine(*result->success);
         else if (result->success)
           succeed(*result->success);
@@ -334,7 +343,8 @@ class Deciding {
     }
     if (job == nullptr) {
       if (status_.job_uid.empty()) {
-        decision_.actions.emplace_back(CreateJob{status_.attempts, block_volumes()});
+        if (work() == Work::kSurvey || !it_.makes_a_claim_for_each_disk() || disk_claims_are_there())
+          decision_.actions.emplace_back(CreateJob{status_.attempts, block_volumes(), work()});
         return;
       }
       return end_attempt({"JobDeleted", "", "Somebody deleted the Job " + status_.job_name + ".", true});
@@ -350,6 +360,73 @@ class Deciding {
                           true});
     }
     tell_how_it_goes(pod);
+  }
+
+  // What the Job of the attempt in flight does.
+  Work work() const {
+    return status_.job_name == job_name(it_, status_.attempts, Work::kSurvey) ? Work::kSurvey
+                                                                              : Work::kConvert;
+  }
+
+  // The survey is done: the attempt goes on with the conversion.
+  void plan(const contract::TerminationResult& result) {
+    if (!result.dry_run || result.disks.empty())
+      return end_attempt(
+          {"SurveyFailed", "",
+           "The runner does not say how large the disks are. Use a runner image of the operator's "
+           "own version.",
+           false});
+    if (result.disks.size() < result.total_disks)
+      return end_attempt({"TooManyDisks", "",
+                          "The machine has " + std::to_string(result.total_disks) +
+                              " disks, and a claim for each is made for " +
+                              std::to_string(result.disks.size()) +
+                              " at most. Name one claim for all of them.",
+                          false});
+    status_.disks.clear();
+    for (std::size_t i = 0; i < result.disks.size(); ++i)
+      status_.disks.push_back({result.disks[i].disk_id,
+                               static_cast<std::int64_t>(result.disks[i].virtual_size_bytes),
+                               result.disks[i].boot_order_hint, it_.disk_claim_name(i)});
+    status_.job_name = job_name(it_, status_.attempts);
+    status_.job_uid.clear();
+    status_.progress.reset();
+    // The write of this status leads to the next step.
+    tell_of_claims();
+  }
+
+  void tell_of_claims() {
+    const std::string message = "The claims for " + std::to_string(status_.disks.size()) +
+                                (status_.disks.size() == 1 ? " disk" : " disks") + " are being made.";
+    phase(Phase::kRunning, message);
+    condition("Running", "True", "MakingClaims", message);
+  }
+
+  // Makes what is missing. Where false is returned, something was said.
+  bool disk_claims_are_there() {
+    bool all = true;
+    for (std::size_t i = 0; i < status_.disks.size(); ++i) {
+      const std::string& name = status_.disks[i].claim_name;
+      auto claim = std::find_if(seen_.disk_claims.begin(), seen_.disk_claims.end(),
+                                [&](const ClaimView& one) { return one.key.name == name; });
+      if (claim == seen_.disk_claims.end()) {
+        decision_.actions.emplace_back(CreateDiskClaim{i});
+        all = false;
+      } else if (claim->conversion_uid != it_.uid || claim->is_being_deleted) {
+        decision_.actions.clear();
+        end_attempt(
+            {"ClaimExists", "",
+             "There is a claim " + name +
+                 " already, which was not made for this conversion or is being deleted. Delete it, or "
+                 "rename the conversion.",
+             false});
+        return false;
+      }
+    }
+    if (all) return true;
+    tell_of_claims();
+    look_again(seconds(1));
+    return false;
   }
 
   void tell_how_it_goes(const PodView* pod) {
@@ -374,9 +451,12 @@ class Deciding {
     }
     decision_.follow = pod->key;
     if (seen_.progress) status_.progress = seen_.progress;
-    std::string message = "The conversion runs in the pod " + pod->key.name + ".";
+    const bool surveys = work() == Work::kSurvey;
+    std::string message =
+        (surveys ? "The input is looked at in the pod " : "The conversion runs in the pod ") + pod->key.name +
+        ".";
     phase(Phase::kRunning, message);
-    condition("Running", "True", "Converting", message);
+    condition("Running", "True", surveys ? "Surveying" : "Converting", message);
   }
 
   void suspend(const JobView* job) {
@@ -406,12 +486,13 @@ class Deciding {
   // nothing: the runner's result is read again.
   void register_machine(const contract::TerminationResult& result) {
     status_.failed_stage.clear();
-    if (result.total_disks != 1 || !result.machine)
+    const bool has_claims = it_.makes_a_claim_for_each_disk() || result.total_disks == 1;
+    if (!has_claims || !result.machine)
       return end_attempt({"MachineRefused", "register",
                           result.machine
                               ? "The machine has " + std::to_string(result.total_disks) +
-                                    " disks, and KubeVirt takes one from a claim. Convert it without "
-                                    "spec.register, and put each disk into a claim of its own."
+                                    " disks, and KubeVirt takes one from a claim. Set "
+                                    "spec.output.diskClaimTemplates, which makes a claim for each."
                               : "The runner does not say what the machine needs. Use a runner image of "
                                 "the operator's own version.",
                           false});
@@ -442,7 +523,7 @@ class Deciding {
 
   // --- the end ---
   void succeed(const contract::TerminationResult& result) {
-    if (result.total_disks == 0)
+    if (result.total_disks == 0 || result.dry_run)
       return end_attempt(
           {"NothingConverted", "",
            "The runner made no disk, because the input asks for none: options.dry_run is set in the "
@@ -460,8 +541,14 @@ class Deciding {
     for (const contract::TerminationResult::Disk& disk : result.disks) {
       std::string path = disk.path.rfind(root, 0) == 0 ? disk.path.substr(root.size()) : disk.path;
       if (on_device) path.clear();  // the claim is the disk
-      status_.artifacts.push_back({disk.disk_id, it_.output_claim_name(), path, disk.format,
-                                   static_cast<std::int64_t>(disk.size_bytes)});
+      std::string claim = it_.output_claim_name();
+      for (std::size_t i = 0; i < status_.disks.size() && it_.makes_a_claim_for_each_disk(); ++i) {
+        if (status_.disks[i].id != disk.disk_id) continue;
+        claim = status_.disks[i].claim_name;
+        path = it_.disk_is_block(i) ? "" : std::filesystem::path(disk.path).filename().string();
+      }
+      status_.artifacts.push_back(
+          {disk.disk_id, claim, path, disk.format, static_cast<std::int64_t>(disk.size_bytes)});
     }
     status_.guest.reset();
     if (result.machine && !result.machine->os_type.empty()) {
@@ -474,7 +561,10 @@ class Deciding {
     status_.progress.reset();
     status_.completion_time = kube::to_time(seen_.now);
     status_.target = it_.output_claim_name();
-    if (!it_.spec.kubevirt && !on_device) status_.target += "/" + it_.output_directory();
+    const bool has_folder = !it_.spec.kubevirt && !on_device && !it_.makes_a_claim_for_each_disk();
+    if (has_folder) status_.target += "/" + it_.output_directory();
+    if (status_.disks.size() > 1 && it_.makes_a_claim_for_each_disk())
+      status_.target += " and " + std::to_string(status_.disks.size() - 1) + " more";
     std::string message = std::to_string(result.total_disks) +
                           (result.total_disks == 1 ? " disk is" : " disks are") + " in " + status_.target +
                           ".";

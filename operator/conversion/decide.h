@@ -20,6 +20,7 @@
 #include "operator/conversion/children.h"
 #include "operator/conversion/conversion.h"
 #include "operator/conversion/failure.h"
+#include "operator/conversion/manifests.h"
 
 namespace hyper2kvm::conversion {
 
@@ -30,6 +31,8 @@ struct Observed {
   std::vector<JobView> jobs;
   std::vector<PodView> pods;
   std::optional<ClaimView> source_claim, output_claim;
+  // For a conversion that makes a claim for each disk: those of status.disks that are there, by their names.
+  std::vector<ClaimView> disk_claims;
   // For a conversion that registers its machine: whether the cluster has KubeVirt, and the VirtualMachine
   // that has its name already.
   bool has_kubevirt = true;
@@ -48,9 +51,14 @@ struct Observed {
 struct AddFinalizer {};
 struct RemoveFinalizer {};
 struct CreateClaim {};
+// For one disk of status.disks.
+struct CreateDiskClaim {
+  std::size_t disk = 0;
+};
 struct CreateJob {
   std::int64_t attempt = 0;
   BlockVolumes block;
+  Work work = Work::kConvert;
 };
 struct ApplyMachine {
   Json machine;
@@ -69,8 +77,8 @@ struct DeleteClaim {
 };
 // Its time to live is over.
 struct DeleteConversion {};
-using Action = std::variant<AddFinalizer, RemoveFinalizer, CreateClaim, CreateJob, ApplyMachine,
-                            DeleteMachine, DeleteJob, DeleteClaim, DeleteConversion>;
+using Action = std::variant<AddFinalizer, RemoveFinalizer, CreateClaim, CreateDiskClaim, CreateJob,
+                            ApplyMachine, DeleteMachine, DeleteJob, DeleteClaim, DeleteConversion>;
 
 // For people who watch the conversion.
 struct Announcement {

@@ -1,6 +1,7 @@
 #include "operator/conversion/manifests.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "operator/conversion/words.h"
 
@@ -8,12 +9,17 @@ namespace hyper2kvm::conversion {
 namespace {
 
 constexpr const char* kSourceFolder = "/source";
+// What KubeVirt looks for in a claim.
+constexpr const char* kDiskImage = "disk.img";
 constexpr const char* kTerminationPath = "/dev/termination-log";
 constexpr std::int64_t kUser = 10001;
 // Where the disk goes to a device, the folder has the report and what is half made of the repair.
 constexpr const char* kReportLimit = "1Gi";
 // A conversion that is told to stop removes what it has half made.
 constexpr int kGraceSeconds = 60;
+// Of a file system's size, what it needs for itself: the default of CDI's filesystemOverhead.
+constexpr double kFilesystemOverhead = 0.06;
+constexpr double kMebibyte = 1u << 20;
 
 Json metadata(const Conversion& conversion, const std::string& name) {
   return {{"name", name},
@@ -46,12 +52,38 @@ Json overrides_of(const Spec& spec) {
   return overrides;
 }
 
-Json make_container(const Conversion& conversion, const RunnerDefaults& defaults, BlockVolumes block) {
+// A claim that the runner writes to.
+struct OutputVolume {
+  std::string name, claim;
+  bool is_block = false;
+  std::string place;  // in the container
+};
+
+std::vector<OutputVolume> output_volumes(const Conversion& conversion, BlockVolumes block, Work work) {
+  std::vector<OutputVolume> volumes;
+  if (work == Work::kSurvey) return volumes;
+  if (!conversion.makes_a_claim_for_each_disk()) {
+    if (block.output)
+      volumes.push_back({"device", conversion.output_claim_name(), true, kOutputDevice});
+    else
+      volumes.push_back({"output", conversion.output_claim_name(), false, kOutputFolder});
+    return volumes;
+  }
+  for (std::size_t disk = 0; disk < conversion.status.disks.size(); ++disk) {
+    const bool is_block = conversion.disk_is_block(disk);
+    volumes.push_back({"disk-" + std::to_string(disk), conversion.status.disks[disk].claim_name, is_block,
+                       is_block ? disk_device(disk) : disk_folder(disk)});
+  }
+  return volumes;
+}
+
+Json make_container(const Conversion& conversion, const RunnerDefaults& defaults, BlockVolumes block,
+                    Work work) {
   const Spec& spec = conversion.spec;
   Json container = {
       {"name", kRunnerContainer},
       {"image", spec.image.empty() ? defaults.image : spec.image},
-      {"command", runner_command(conversion, block)},
+      {"command", runner_command(conversion, block, work)},
       {"workingDir", kOutputFolder},
       // The appliance's memory is a file that is mapped executable: a tmpfs is what allows that everywhere.
       {"env", Json::array({{{"name", "TMPDIR"}, {"value", "/tmp"}}})},
@@ -71,7 +103,12 @@ Json make_container(const Conversion& conversion, const RunnerDefaults& defaults
     container["volumeMounts"].erase(0);
     container["volumeDevices"].push_back({{"name", "source"}, {"devicePath", kSourceDevice}});
   }
-  if (block.output) container["volumeDevices"].push_back({{"name", "device"}, {"devicePath", kOutputDevice}});
+  for (const OutputVolume& volume : output_volumes(conversion, block, work)) {
+    if (volume.is_block)
+      container["volumeDevices"].push_back({{"name", volume.name}, {"devicePath", volume.place}});
+    else if (volume.place != kOutputFolder)
+      container["volumeMounts"].push_back({{"name", volume.name}, {"mountPath", volume.place}});
+  }
   if (!spec.image_pull_policy.empty()) container["imagePullPolicy"] = spec.image_pull_policy;
   return container;
 }
@@ -92,48 +129,66 @@ Json keep_apart(std::size_t node_slot, const std::vector<std::string>& namespace
 
 }  // namespace
 
-std::string job_name(const Conversion& conversion, std::int64_t attempt) {
+std::string disk_folder(std::size_t disk) { return "/volumes/disk-" + std::to_string(disk); }
+std::string disk_device(std::size_t disk) { return "/dev/disk-" + std::to_string(disk); }
+
+std::string job_name(const Conversion& conversion, std::int64_t attempt, Work work) {
   // Pods carry it as a label: 63 bytes, and a pod adds six of its own to make its name.
   std::string name = conversion.key.name.substr(0, 36);
   std::replace(name.begin(), name.end(), '.', '-');
   while (!name.empty() && name.back() == '-') name.pop_back();
-  return name + "-" + conversion.uid.substr(0, 8) + "-" + std::to_string(attempt);
+  name += "-" + conversion.uid.substr(0, 8) + "-" + std::to_string(attempt);
+  return work == Work::kSurvey ? name + "-survey" : name;
 }
 
-std::vector<std::string> runner_command(const Conversion& conversion, BlockVolumes block) {
+std::vector<std::string> runner_command(const Conversion& conversion, BlockVolumes block, Work work) {
   const Spec& spec = conversion.spec;
   auto in_source = [](const std::string& path) { return std::string(kSourceFolder) + "/" + path; };
   std::vector<std::string> command = {"hyper2kvm", "convert"};
-  if (block.source) command.emplace_back(kSourceDevice);
-  if (!spec.path.empty()) command.push_back(in_source(spec.path));
-  for (const std::string& disk : spec.disks) command.push_back(in_source(disk));
+  auto add = [&command](const std::string& argument) { command.push_back(argument); };
+  if (block.source) add(kSourceDevice);
+  if (!spec.path.empty()) add(in_source(spec.path));
+  for (const std::string& disk : spec.disks) add(in_source(disk));
+  const bool has_folder = !block.output && !conversion.makes_a_claim_for_each_disk();
   std::string directory = kOutputFolder;
-  if (!spec.kubevirt || block.output) directory += "/" + conversion.output_directory();
-  command.push_back("--output=" + directory);
-  if (block.output)
-    command.push_back("--output-device=" + std::string(kOutputDevice));
-  else if (spec.kubevirt)
-    // What KubeVirt looks for in a claim.
-    command.insert(command.end(), {"--output-format=raw", "--output-filename=disk.img"});
-  else if (!spec.format.empty())
-    command.push_back("--output-format=" + spec.format);
+  if (!has_folder || !spec.kubevirt) directory += "/" + conversion.output_directory();
+  add("--output=" + directory);
+  if (work == Work::kSurvey) {
+    command.insert(command.end(), {"--dry-run", "--no-fix", "--no-report"});
+  } else if (conversion.makes_a_claim_for_each_disk()) {
+    add("--output-format=raw");
+    for (std::size_t disk = 0; disk < conversion.status.disks.size(); ++disk) {
+      const std::string of_disk = "=" + conversion.status.disks[disk].id + "=";
+      if (conversion.disk_is_block(disk))
+        add("--output-device" + of_disk + disk_device(disk));
+      else
+        add("--output-file" + of_disk + disk_folder(disk) + "/" + kDiskImage);
+    }
+  } else if (block.output) {
+    add("--output-device=" + std::string(kOutputDevice));
+  } else if (spec.kubevirt) {
+    add("--output-format=raw");
+    add("--output-filename=" + std::string(kDiskImage));
+  } else if (!spec.format.empty()) {
+    add("--output-format=" + spec.format);
+  }
   std::string name = kube::text_at(spec.vm, {"name"});
   // A device has no name that says anything of the machine.
   if (name.empty() && block.source) name = conversion.key.name;
-  if (!name.empty()) command.push_back("--name=" + name);
-  command.push_back("--override=" + overrides_of(spec).dump());
-  if (!spec.rate_limit.empty()) command.push_back("--rate-limit=" + spec.rate_limit);
-  command.push_back("--log-format=json");
-  command.push_back("--termination-message=" + std::string(kTerminationPath));
+  if (!name.empty()) add("--name=" + name);
+  add("--override=" + overrides_of(spec).dump());
+  if (!spec.rate_limit.empty()) add("--rate-limit=" + spec.rate_limit);
+  add("--log-format=json");
+  add("--termination-message=" + std::string(kTerminationPath));
   return command;
 }
 
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              std::optional<std::size_t> node_slot, BlockVolumes block) {
+              std::optional<std::size_t> node_slot, BlockVolumes block, Work work) {
   const Spec& spec = conversion.spec;
   Json job = {{"apiVersion", "batch/v1"},
               {"kind", "Job"},
-              {"metadata", metadata(conversion, job_name(conversion, attempt))}};
+              {"metadata", metadata(conversion, job_name(conversion, attempt, work))}};
   job["metadata"]["labels"][kAttemptLabel] = std::to_string(attempt);
   job["metadata"]["ownerReferences"] = Json::array({{{"apiVersion", kConversions.api_version()},
                                                      {"kind", kConversions.kind},
@@ -154,20 +209,21 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
         // Else the kubelet would walk through every file of a large volume before each start.
         {"fsGroupChangePolicy", "OnRootMismatch"},
         {"seccompProfile", {{"type", "RuntimeDefault"}}}}},
-      {"containers", Json::array({make_container(conversion, defaults, block)})},
+      {"containers", Json::array({make_container(conversion, defaults, block, work)})},
       {"volumes",
-       Json::array(
-           {{{"name", "source"},
-             {"persistentVolumeClaim", {{"claimName", spec.source_claim}, {"readOnly", true}}}},
-            {{"name", "output"}, {"persistentVolumeClaim", {{"claimName", conversion.output_claim_name()}}}},
-            {{"name", "memory"}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Gi"}}}}})}};
-  if (block.output) {
-    pod["volumes"][1]["name"] = "device";
+       Json::array({{{"name", "source"},
+                     {"persistentVolumeClaim", {{"claimName", spec.source_claim}, {"readOnly", true}}}},
+                    {{"name", "memory"}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Gi"}}}}})}};
+  const std::vector<OutputVolume> outputs = output_volumes(conversion, block, work);
+  for (const OutputVolume& volume : outputs)
+    pod["volumes"].push_back(
+        {{"name", volume.name}, {"persistentVolumeClaim", {{"claimName", volume.claim}}}});
+  const bool has_folder = !outputs.empty() && outputs[0].place == kOutputFolder;
+  if (!has_folder)
     pod["volumes"].push_back({{"name", "output"}, {"emptyDir", {{"sizeLimit", kReportLimit}}}});
-  }
   // A claim that is both is mounted once more, under the same name of a volume: the source stays read-only by
   // its mount.
-  if (spec.source_claim == conversion.output_claim_name()) {
+  if (has_folder && spec.source_claim == conversion.output_claim_name()) {
     pod["volumes"].erase(0);
     pod["containers"][0]["volumeMounts"][0]["name"] = "output";
   }
@@ -186,22 +242,38 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
   return job;
 }
 
-Json make_claim(const Conversion& conversion) {
-  const Json& wanted = *conversion.spec.template_;
-  Json claim = {{"apiVersion", "v1"},
-                {"kind", "PersistentVolumeClaim"},
-                {"metadata", metadata(conversion, conversion.output_claim_name())}};
+namespace {
+
+Json claim_from(const Conversion& conversion, const std::string& name, const Json& wanted,
+                const std::string& storage) {
+  Json claim = {
+      {"apiVersion", "v1"}, {"kind", "PersistentVolumeClaim"}, {"metadata", metadata(conversion, name)}};
   Json modes = Json::array({"ReadWriteOnce"});
   if (const Json* given = kube::find_at(wanted, {"accessModes"});
       given != nullptr && given->is_array() && !given->empty())
     modes = *given;
-  claim["spec"] = {{"accessModes", modes},
-                   {"resources", {{"requests", {{"storage", kube::text_at(wanted, {"storage"})}}}}}};
-  if (kube::find_at(wanted, {"volumeMode"}) != nullptr)
-    claim["spec"]["volumeMode"] = kube::text_at(wanted, {"volumeMode"});
-  if (kube::find_at(wanted, {"storageClassName"}) != nullptr)
-    claim["spec"]["storageClassName"] = kube::text_at(wanted, {"storageClassName"});
+  claim["spec"] = {{"accessModes", modes}, {"resources", {{"requests", {{"storage", storage}}}}}};
+  for (const char* word : {"volumeMode", "storageClassName"})
+    if (kube::find_at(wanted, {word}) != nullptr) claim["spec"][word] = kube::text_at(wanted, {word});
   return claim;
+}
+
+}  // namespace
+
+Json make_claim(const Conversion& conversion) {
+  const Json& wanted = *conversion.spec.template_;
+  return claim_from(conversion, conversion.output_claim_name(), wanted, kube::text_at(wanted, {"storage"}));
+}
+
+Json make_disk_claim(const Conversion& conversion, std::size_t disk) {
+  const Json& wanted = conversion.disk_claim_template(disk);
+  std::string storage = kube::text_at(wanted, {"storage"});
+  if (storage.empty()) {
+    const double bytes = static_cast<double>(conversion.status.disks.at(disk).virtual_size_bytes);
+    const double share = conversion.disk_is_block(disk) ? 1 : 1 - kFilesystemOverhead;
+    storage = std::to_string(static_cast<std::uint64_t>(std::ceil(bytes / share / kMebibyte))) + "Mi";
+  }
+  return claim_from(conversion, conversion.status.disks.at(disk).claim_name, wanted, storage);
 }
 
 }  // namespace hyper2kvm::conversion

@@ -16,24 +16,35 @@ struct RunnerDefaults {
   std::vector<std::string> namespaces;  // those with runners; empty: all
 };
 
+// What a runner does. A survey tells which disks the input has and how large they are, and writes nothing.
+enum class Work { kConvert, kSurvey };
+
 // The Job of the n-th attempt, from 1. The same attempt always has the same name, so that it cannot be made
 // twice; a conversion that was deleted and made again has another UID and so other names.
-std::string job_name(const Conversion& conversion, std::int64_t attempt);
+std::string job_name(const Conversion& conversion, std::int64_t attempt, Work work = Work::kConvert);
 
 // Where the runner has the output claim, and where it has claims that are block volumes.
 inline constexpr const char* kOutputFolder = "/output";
 inline constexpr const char* kOutputDevice = "/dev/output";
 inline constexpr const char* kSourceDevice = "/dev/source";
 
+// Where it has the claim of one disk.
+std::string disk_folder(std::size_t disk);
+std::string disk_device(std::size_t disk);
+
 // What the runner is started with: the program and its arguments.
-std::vector<std::string> runner_command(const Conversion& conversion, BlockVolumes block = {});
+std::vector<std::string> runner_command(const Conversion& conversion, BlockVolumes block = {},
+                                        Work work = Work::kConvert);
 
 // The pod meets the restricted Pod Security Standard and has no credentials of the cluster.
-// node_slot: where there is a limit for each node.
+// node_slot: where there is a limit for each node. block.output: of a claim for all disks.
 Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDefaults& defaults,
-              std::optional<std::size_t> node_slot, BlockVolumes block = {});
+              std::optional<std::size_t> node_slot, BlockVolumes block = {}, Work work = Work::kConvert);
 
 // The claim of spec.output.volumeClaimTemplate. It has no owner: the disks outlive the conversion.
 Json make_claim(const Conversion& conversion);
+
+// The claim of one disk of status.disks, as large as the disk is, with room for a file system's own needs.
+Json make_disk_claim(const Conversion& conversion, std::size_t disk);
 
 }  // namespace hyper2kvm::conversion

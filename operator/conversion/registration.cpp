@@ -59,8 +59,21 @@ kube::ObjectKey machine_key(const Conversion& conversion) {
 }
 
 Json make_machine(const Conversion& conversion, const contract::MachineFacts& facts) {
-  Json machine = kubevirt::virtual_machine(machine_key(conversion), facts, {{conversion.output_claim_name()}},
-                                           *conversion.spec.kubevirt, conversion.key.name);
+  std::vector<kubevirt::Disk> disks;
+  if (conversion.makes_a_claim_for_each_disk()) {
+    for (const PlannedDisk& disk : conversion.status.disks) disks.push_back({disk.claim_name});
+    // The one that boots comes first, and the others stay in their order.
+    const auto boots = std::min_element(conversion.status.disks.begin(), conversion.status.disks.end(),
+                                        [](const PlannedDisk& one, const PlannedDisk& other) {
+                                          return one.boot_order_hint < other.boot_order_hint;
+                                        });
+    const auto place = disks.begin() + (boots - conversion.status.disks.begin());
+    if (!disks.empty()) std::rotate(disks.begin(), place, place + 1);
+  } else {
+    disks.push_back({conversion.output_claim_name()});
+  }
+  Json machine = kubevirt::virtual_machine(machine_key(conversion), facts, disks, *conversion.spec.kubevirt,
+                                           conversion.key.name);
   machine["metadata"]["labels"][kConversionLabel] = conversion.uid;
   return machine;
 }

@@ -113,6 +113,10 @@ Status read_status(const Json& object) {
       status.artifacts.push_back({text_at(item, {"diskId"}), text_at(item, {"claimName"}),
                                   text_at(item, {"path"}), text_at(item, {"format"}),
                                   integer_at(item, {"sizeBytes"})});
+  if (const Json* list = find_at(object, {"status", "disks"}); list != nullptr && list->is_array())
+    for (const Json& item : *list)
+      status.disks.push_back({text_at(item, {"id"}), integer_at(item, {"virtualSizeBytes"}),
+                              integer_at(item, {"bootOrderHint"}), text_at(item, {"claimName"})});
   status.guest = read_guest(object);
   status.conditions = kube::conditions_of(object);
   return status;
@@ -129,6 +133,12 @@ Json to_json(const Status& status) {
     if (!artifact.path.empty()) object["path"] = artifact.path;
     artifacts.push_back(std::move(object));
   }
+  Json disks;
+  for (const PlannedDisk& disk : status.disks)
+    disks.push_back({{"id", disk.id},
+                     {"virtualSizeBytes", disk.virtual_size_bytes},
+                     {"bootOrderHint", disk.boot_order_hint},
+                     {"claimName", disk.claim_name}});
   return {{"observedGeneration", status.observed_generation},
           {"phase", text_or_null(std::string(to_string(status.phase)))},
           {"message", text_or_null(status.message)},
@@ -143,6 +153,7 @@ Json to_json(const Status& status) {
           {"target", text_or_null(status.target)},
           {"failedStage", text_or_null(status.failed_stage)},
           {"progress", status.progress ? to_json(*status.progress) : Json()},
+          {"disks", disks},
           {"artifacts", artifacts},
           {"guest", status.guest ? to_json(*status.guest) : Json()},
           {"conditions", kube::to_json(status.conditions)}};

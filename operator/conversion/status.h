@@ -40,6 +40,16 @@ struct Artifact {
   bool operator==(const Artifact&) const = default;
 };
 
+// A disk that gets a claim of its own.
+struct PlannedDisk {
+  std::string id;
+  std::int64_t virtual_size_bytes = 0;
+  std::int64_t boot_order_hint = 0;  // the lowest boots
+  std::string claim_name;
+
+  bool operator==(const PlannedDisk&) const = default;
+};
+
 // What was found in the guest.
 struct Guest {
   std::string os_type, distribution, version, name, hostname, architecture;
@@ -60,6 +70,7 @@ struct Status {
   std::string target;  // "claim/directory"
   std::string failed_stage;
   std::optional<Progress> progress;
+  std::vector<PlannedDisk> disks;  // known when the input has been surveyed
   std::vector<Artifact> artifacts;
   std::optional<Guest> guest;
   std::vector<kube::Condition> conditions;

@@ -177,6 +177,63 @@ TEST_F(Conversions, OneBecomesAJobAndThenReady) {
   EXPECT_THAT(reasons, testing::IsSupersetOf({"Started", "Succeeded"}));
 }
 
+TEST_F(Conversions, EachDiskGetsAClaimThatIsAsLargeAsItIs) {
+  start_operator();
+  add("web",
+      {{"output",
+        {{"persistentVolumeClaim", nullptr},
+         {"diskClaimTemplates",
+          {{{"storageClassName", "fast"}}, {{"storageClassName", "slow"}, {"volumeMode", "Block"}}}}}}});
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; }));
+  EXPECT_FALSE(client.find(kube::types::kPersistentVolumeClaims, key("web-disk-0")));
+  contract::Report report;
+  report.success = true;
+  for (std::uint64_t i = 0; i < 2; ++i)
+    report.artifacts.push_back({.type = contract::kPlannedDisk,
+                                .path = "/output/web/disk.raw",
+                                .disk_id = "disk-" + std::to_string(i),
+                                .format = "raw",
+                                .virtual_size_bytes = (i + 1) << 30});
+  end(pods()[0], report);
+  ASSERT_TRUE(eventually([&] { return pods().size() == 2; })) << status_of("web").message;
+  const std::string job = status_of("web").job_name;
+  std::size_t volumes = 0;
+  for (const Json& pod : pods()) {
+    if (kube::label_of(pod, "job-name") != job) continue;
+    for (const Json& volume : pod["spec"]["volumes"])
+      volumes += volume.contains("persistentVolumeClaim") ? 1 : 0;
+    report.artifacts[0].path = "/volumes/disk-0/disk.img";
+    report.artifacts[1].path = "/dev/disk-1";
+    for (contract::Artifact& artifact : report.artifacts) artifact.type = contract::kConvertedDisk;
+    end(pod, report);
+  }
+  EXPECT_EQ(volumes, 3u);
+  ASSERT_TRUE(becomes("web", Phase::kSucceeded)) << status_of("web").message;
+  EXPECT_EQ(status_of("web").target, "web-disk-0 and 1 more");
+  Json claim = client.get(kube::types::kPersistentVolumeClaims, key("web-disk-1"));
+  EXPECT_EQ(text_at(claim, {"spec", "resources", "requests", "storage"}), "2Gi");
+  EXPECT_EQ(text_at(claim, {"spec", "storageClassName"}), "slow");
+  EXPECT_EQ(text_at(claim, {"spec", "volumeMode"}), "Block");
+  // One that is cancelled takes along what was made for it.
+  add("second", {{"output", {{"persistentVolumeClaim", nullptr}, {"diskClaimTemplates", Json::array({Json::object()})}}}});
+  ASSERT_TRUE(eventually([&] { return !status_of("second").job_name.empty() && pods().size() == 3; }));
+  for (const Json& pod : pods())
+    if (kube::label_of(pod, "job-name") == status_of("second").job_name) {
+      for (contract::Artifact& artifact : report.artifacts) artifact.type = contract::kPlannedDisk;
+      end(pod, report);
+    }
+  ASSERT_TRUE(eventually([&] {
+    return client.find(kube::types::kPersistentVolumeClaims, key("second-disk-1")) && pods().size() == 4;
+  }));
+  client.remove(kConversions, key("second"));
+  EXPECT_TRUE(eventually([&] { return !client.find(kConversions, key("second")); }));
+  // The claims have a finalizer of the server's own: a claim that is being deleted is as good as gone.
+  for (const char* name : {"second-disk-0", "second-disk-1"}) {
+    auto left = client.find(kube::types::kPersistentVolumeClaims, key(name));
+    EXPECT_TRUE(!left || kube::is_being_deleted(*left)) << name;
+  }
+}
+
 // KubeVirt's own definition, where the environment says where it is; no KubeVirt runs.
 class Registrations : public Conversions {
  protected:

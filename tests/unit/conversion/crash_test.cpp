@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "operator/conversion/manifests.h"
 #include "tests/unit/conversion/samples.h"
@@ -40,7 +41,10 @@ class World {
 
   const Status& status() const { return conversion_.status; }
   bool is_gone() const { return !exists_; }
-  bool is_clean() const { return jobs_.empty() && pods_.empty() && !own_claim_ && !machine_; }
+  bool is_clean() const {
+    return jobs_.empty() && pods_.empty() && !own_claim_ && disk_claims_.empty() && !machine_;
+  }
+  std::size_t disk_claims() const { return disk_claims_.size(); }
   bool has_machine() const { return machine_.has_value(); }
   int writes() const { return writes_; }
   int most_runners_at_once() const { return most_runners_; }
@@ -60,6 +64,8 @@ class World {
       seen.output_claim.reset();
       if (own_claim_) seen.output_claim = ClaimView{{"vms", "web-disks"}, "c", conversion_.uid, false, false};
     }
+    for (const std::string& name : disk_claims_)
+      seen.disk_claims.push_back({{"vms", name}, "uid of " + name, conversion_.uid, false, false});
     if (machine_) seen.machine = read_machine(*machine_);
     for (const auto& [name, job] : jobs_) seen.jobs.push_back(job);
     for (const auto& [name, pod] : pods_) seen.pods.push_back(pod);
@@ -78,13 +84,22 @@ class World {
   void apply(const AddFinalizer&) { conversion_.has_finalizer = true; }
   void apply(const RemoveFinalizer&) { exists_ = false; }
   void apply(const CreateClaim&) { own_claim_ = true; }
-  void apply(const DeleteClaim&) { own_claim_ = false; }
+  void apply(const CreateDiskClaim& action) {
+    disk_claims_.insert(conversion_.status.disks.at(action.disk).claim_name);
+  }
+  void apply(const DeleteClaim& action) {
+    if (disk_claims_.erase(action.key.name) == 0) own_claim_ = false;
+  }
   void apply(const ApplyMachine& action) { machine_ = action.machine; }
   void apply(const DeleteMachine&) { machine_.reset(); }
   void apply(const DeleteConversion&) { conversion_.is_being_deleted = true; }
   void apply(const CreateJob& action) {
     Conversion at = conversion_;
-    at.status.job_name = job_name(conversion_, action.attempt);
+    at.status.job_name = job_name(conversion_, action.attempt, action.work);
+    // Its pod could not be started without them.
+    if (action.work == Work::kConvert && conversion_.makes_a_claim_for_each_disk()) {
+      EXPECT_EQ(disk_claims_.size(), 2u) << at.status.job_name;
+    }
     if (jobs_.contains(at.status.job_name)) return;  // AlreadyExists
     ++made_jobs_[at.status.job_name];
     jobs_[at.status.job_name] = job_of(at);
@@ -113,6 +128,10 @@ class World {
         return true;
       }
       if (!pod->second.is_finished()) {
+        if (name.ends_with("-survey")) {
+          pod->second = ended(pod->second, 0, survey_message(2));
+          return true;
+        }
         bool fails = failing_-- > 0;
         pod->second =
             ended(pod->second, fails ? 1 : 0,
@@ -132,6 +151,7 @@ class World {
   Conversion conversion_;
   bool exists_ = true;
   bool own_claim_ = false;
+  std::set<std::string> disk_claims_;
   std::optional<Json> machine_;
   bool wakes_ = false;
   std::map<std::string, JobView> jobs_;
@@ -233,6 +253,51 @@ TEST(Crash, ACancellationBeforeAMachineIsReadyRemovesIt) {
         EXPECT_TRUE(world.has_machine()) << moment << ", " << crash;
       else
         EXPECT_TRUE(world.is_clean()) << moment << ", " << crash;
+    }
+  }
+}
+
+Conversion with_a_claim_for_each_disk() {
+  Conversion conversion = to_be_registered();
+  conversion.spec.template_.reset();
+  conversion.spec.disk_claims = {Json::object()};
+  return conversion;
+}
+
+TEST(Crash, WhileClaimsAreMadeForEachDiskLeavesAConversionThatEnds) {
+  World calm(with_a_claim_for_each_disk());
+  calm.let_fail_first(1);
+  calm.run_operator(kNever);
+  ASSERT_EQ(calm.status().phase, Phase::kSucceeded) << calm.status().message;
+  ASSERT_GT(calm.writes(), 12);
+  for (int crash = 0; crash <= calm.writes(); ++crash) {
+    World world(with_a_claim_for_each_disk());
+    world.let_fail_first(1);
+    world.run_operator(crash);
+    world.run_operator(kNever);
+    EXPECT_EQ(world.status().phase, Phase::kSucceeded) << "after write " << crash;
+    EXPECT_EQ(world.status().attempts, 2) << "after write " << crash;
+    EXPECT_EQ(world.disk_claims(), 2u) << "after write " << crash;
+    EXPECT_TRUE(world.has_machine()) << "after write " << crash;
+    EXPECT_EQ(world.most_runners_at_once(), 1) << "after write " << crash;
+    for (const auto& [name, times] : world.made_jobs())
+      EXPECT_EQ(times, 1) << name << " after write " << crash;
+  }
+}
+
+TEST(Crash, ACancellationWhileClaimsAreMadeForEachDiskLeavesNone) {
+  World calm(with_a_claim_for_each_disk());
+  calm.run_operator(kNever);
+  for (int moment = 1; moment < calm.writes(); ++moment) {
+    for (int crash = 0; crash <= 6; ++crash) {
+      World world(with_a_claim_for_each_disk());
+      world.run_operator(moment);
+      bool was_ready = world.status().phase == Phase::kSucceeded;
+      world.remove_conversion();
+      world.run_operator(crash);
+      world.run_operator(kNever);
+      EXPECT_TRUE(world.is_gone()) << moment << ", " << crash;
+      EXPECT_EQ(world.is_clean(), !was_ready) << moment << ", " << crash;
     }
   }
 }

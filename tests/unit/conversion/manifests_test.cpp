@@ -85,8 +85,8 @@ TEST(MakeJob, WritesToABlockVolumeAsToADevice) {
   Json container = pod["containers"][0];
   EXPECT_EQ(container["volumeDevices"], Json::parse(R"([{"name": "device", "devicePath": "/dev/output"}])"));
   EXPECT_THAT(container["command"].get<std::vector<std::string>>(), Contains("--output-device=/dev/output"));
-  EXPECT_EQ(pod["volumes"][1]["name"], "device");
-  EXPECT_EQ(pod["volumes"][1]["persistentVolumeClaim"]["claimName"], "disks");
+  EXPECT_EQ(pod["volumes"][2]["name"], "device");
+  EXPECT_EQ(pod["volumes"][2]["persistentVolumeClaim"]["claimName"], "disks");
   // The report and what is half made have a folder that goes with the pod.
   EXPECT_EQ(pod["volumes"].back()["name"], "output");
   EXPECT_TRUE(pod["volumes"].back().contains("emptyDir"));

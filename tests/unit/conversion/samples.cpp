@@ -71,6 +71,19 @@ std::string success_message() {
   return contract::to_termination_message(report);
 }
 
+std::string survey_message(std::size_t disks) {
+  contract::Report report;
+  report.success = true;
+  for (std::size_t i = 0; i < disks; ++i)
+    report.artifacts.push_back({.type = contract::kPlannedDisk,
+                                .path = "/output/web/disk-" + std::to_string(i) + ".raw",
+                                .disk_id = "disk-" + std::to_string(i),
+                                .format = "raw",
+                                .virtual_size_bytes = std::uint64_t{i + 1} << 30,
+                                .boot_order_hint = static_cast<int>(disks - i)});
+  return contract::to_termination_message(report);
+}
+
 std::string failure_message(const std::string& stage, const std::string& error, bool may_pass) {
   contract::Report report;
   report.errors.push_back({stage, error, {}});

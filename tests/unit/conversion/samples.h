@@ -16,6 +16,8 @@ JobView job_of(const Conversion& conversion);
 PodView pod_of(const Conversion& conversion);
 // What the runner leaves behind.
 std::string success_message();
+// The same of a survey that found so many disks, the n-th of n GiB.
+std::string survey_message(std::size_t disks);
 std::string failure_message(const std::string& stage, const std::string& error, bool may_pass);
 PodView ended(PodView pod, int exit_code, const std::string& message);
 
