@@ -67,7 +67,8 @@ for where, document in found:
     # What the definition says in rules that jsonschema does not know.
     source, output = spec.get("source", {}), spec.get("output", {})
     check(f"{where} names a path or disks", ("path" in source) != ("disks" in source))
-    check(f"{where} names a claim or a template", ("persistentVolumeClaim" in output) != ("volumeClaimTemplate" in output))
+    ways = {"persistentVolumeClaim", "volumeClaimTemplate", "diskClaimTemplates"} & set(output)
+    check(f"{where} names one way for its disks", len(ways) == 1)
     check(f"{where} has a name of its own", document["metadata"]["name"] not in names)
     names.add(document["metadata"]["name"])
 
