@@ -17,7 +17,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "qemu-utils, qemu-system-common, systemd")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libvirt-daemon-system, libvirt-clients")
 # What starts a converted machine once, where that is asked for.
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "qemu-system-x86, ovmf, default-mta | mail-transport-agent")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "qemu-system-x86, ovmf, openssh-client, default-mta | mail-transport-agent")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     "${CMAKE_SOURCE_DIR}/systemd/debian/postinst;${CMAKE_SOURCE_DIR}/systemd/debian/prerm;${CMAKE_SOURCE_DIR}/systemd/debian/postrm")
 include(CPack)

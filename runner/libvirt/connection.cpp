@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "runner/libvirt/failure.h"
+#include "runner/libvirt/ssh.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 
@@ -89,8 +90,10 @@ void run_attempt(const std::shared_ptr<Attempt>& attempt, const std::string& uri
 
 virConnectPtr open_bounded(const ConnectionUri& uri, const os::StopToken& stop, std::chrono::seconds limit) {
   std::string text = uri.text;
+  std::optional<SshProgram> ssh;
+  if (needs_ssh_program(uri)) text = ssh.emplace(uri).uri();
   // ssh asks for passwords on the terminal; where there is none, it must not wait for one.
-  if (uri.transport == "ssh" && !uri.has_parameter("no_tty") && ::isatty(STDIN_FILENO) == 0)
+  if (!ssh && uri.transport == "ssh" && !uri.has_parameter("no_tty") && ::isatty(STDIN_FILENO) == 0)
     text = with_parameter(text, "no_tty", "1");
   auto attempt = std::make_shared<Attempt>();
   std::thread(run_attempt, attempt, text, uri.text).detach();

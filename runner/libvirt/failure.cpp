@@ -13,8 +13,24 @@ bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
+// What the OpenSSH client says, which libvirt hands on with the code of any lost connection.
+bool is_unknown_host(std::string_view message) {
+  return contains(message, "Host key verification failed") || contains(message, "IDENTIFICATION HAS CHANGED");
+}
+bool is_unknown_key(std::string_view message) {
+  return contains(message, "Permission denied (") && !is_unknown_host(message);
+}
+
+// A certificate or its key is missing, not trusted, or over.
+bool is_about_certificates(std::string_view message) {
+  return contains(message, "certificate") || contains(message, "private key") ||
+         contains(message, "TLS confirmation");
+}
+
 // What another attempt may overcome: the daemon, the network or the host, not what was asked for.
-os::ErrorKind kind_of(int code) {
+os::ErrorKind kind_of(int code, std::string_view message) {
+  if (is_unknown_host(message) || is_unknown_key(message) || is_about_certificates(message))
+    return os::ErrorKind::kInvalid;
   switch (code) {
     case VIR_ERR_AUTH_FAILED:
     case VIR_ERR_AUTH_CANCELLED:
@@ -44,6 +60,14 @@ os::ErrorKind kind_of(int code) {
 }
 
 std::string advice_for(int code, std::string_view message) {
+  if (is_unknown_host(message))
+    return "Compare the host's key (`ssh-keyscan HOST`) with the one that the host itself shows, and put it "
+           "into the file of known hosts.";
+  if (is_unknown_key(message))
+    return "Add the public half of the key to authorized_keys of that user on libvirt's host.";
+  if (is_about_certificates(message))
+    return "Give the connection cacert.pem, clientcert.pem and clientkey.pem that both sides trust "
+           "(pkipath=DIRECTORY in the URI).";
   switch (code) {
     case VIR_ERR_AUTH_FAILED:
     case VIR_ERR_AUTH_CANCELLED:
@@ -66,8 +90,6 @@ std::string advice_for(int code, std::string_view message) {
            "(setfacl -m u:libvirt-qemu:x DIRECTORY).";
   if (contains(message, "unable to find any emulator") || contains(message, "no emulator"))
     return "Install the emulator on libvirt's host (Debian: qemu-system-x86).";
-  if (contains(message, "certificate"))
-    return "Give the connection the certificates that both sides trust (pkipath=DIRECTORY in the URI).";
   return "";
 }
 
@@ -87,10 +109,14 @@ os::Error libvirt_error(const std::string& operation, const std::string& subject
   virErrorPtr error = virGetLastError();
   int code = error == nullptr ? static_cast<int>(VIR_ERR_OK) : error->code;
   std::string message = error == nullptr || error->message == nullptr ? "unknown reason" : error->message;
+  const os::ErrorKind kind = kind_of(code, message);
+  const std::string known = advice_for(code, message);
+  // OpenSSH draws a box around this one.
+  if (contains(message, "IDENTIFICATION HAS CHANGED"))
+    message = "the host shows another key than the one that is known of it";
   message = trimmed(one_line(trimmed(message), 1000));
-  std::string known = advice_for(code, message);
   if (!known.empty()) advice = known;
-  return os::Error(kind_of(code), subject, "cannot " + operation + ": " + message, std::move(advice));
+  return os::Error(kind, subject, "cannot " + operation + ": " + message, std::move(advice));
 }
 
 }  // namespace hyper2kvm::libvirt

@@ -43,17 +43,42 @@ std::string percent_decoded(std::string_view text) {
   return decoded;
 }
 
-// Calls found(name, value) for each parameter of a query.
+// What is neither a letter, a digit nor one of these stands in a query as %XX.
+std::string percent_encoded(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string encoded;
+  for (unsigned char c : text) {
+    bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    std::string_view("-._~/").find(static_cast<char>(c)) != std::string_view::npos;
+    if (is_plain)
+      encoded += static_cast<char>(c);
+    else
+      encoded += {'%', kDigits[c >> 4], kDigits[c & 15]};
+  }
+  return encoded;
+}
+
+// Calls found(pair) for each parameter of a query, as it is written.
 template <typename Found>
-void for_each_parameter(std::string_view query, Found found) {
+void for_each_pair(std::string_view query, Found found) {
   while (!query.empty()) {
     std::size_t end = query.find_first_of("&;");
     std::string_view pair = query.substr(0, end);
-    std::size_t equals = pair.find('=');
-    std::string_view value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
-    if (!pair.empty()) found(percent_decoded(pair.substr(0, equals)), percent_decoded(value));
+    if (!pair.empty()) found(pair);
     query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
   }
+}
+
+std::string name_in(std::string_view pair) { return percent_decoded(pair.substr(0, pair.find('='))); }
+
+// Calls found(name, value) for each parameter of a query.
+template <typename Found>
+void for_each_parameter(std::string_view query, Found found) {
+  for_each_pair(query, [&](std::string_view pair) {
+    std::size_t equals = pair.find('=');
+    std::string_view value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+    found(name_in(pair), percent_decoded(value));
+  });
 }
 
 }  // namespace
@@ -62,6 +87,14 @@ bool ConnectionUri::has_parameter(const std::string& name) const {
   bool has = false;
   for_each_parameter(query_of(text), [&](const std::string& key, const std::string&) { has |= key == name; });
   return has;
+}
+
+std::string ConnectionUri::parameter(const std::string& name) const {
+  std::string last;
+  for_each_parameter(query_of(text), [&](const std::string& key, const std::string& value) {
+    if (key == name) last = value;
+  });
+  return last;
 }
 
 ConnectionUri parse_uri(const std::string& text) {
@@ -107,7 +140,19 @@ std::string with_parameter(const std::string& text, const std::string& name, con
   std::size_t fragment = std::min(text.find('#'), text.size());
   std::string result = text.substr(0, fragment);
   result += result.find('?') == std::string::npos ? '?' : '&';
-  return result + name + "=" + value + text.substr(fragment);
+  return result + name + "=" + percent_encoded(value) + text.substr(fragment);
+}
+
+std::string without_parameters(const std::string& text, const std::set<std::string>& names) {
+  std::string result = text.substr(0, text.find_first_of("?#"));
+  char before = '?';
+  for_each_pair(query_of(text), [&](std::string_view pair) {
+    if (names.contains(name_in(pair))) return;
+    result += before;
+    result += pair;
+    before = '&';
+  });
+  return result + text.substr(std::min(text.find('#'), text.size()));
 }
 
 }  // namespace hyper2kvm::libvirt

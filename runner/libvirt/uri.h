@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string>
 
 namespace hyper2kvm::libvirt {
@@ -18,12 +19,16 @@ struct ConnectionUri {
   // The emulator is started on this machine's kernel: no host, and a socket or our own process.
   bool is_local() const { return host.empty() && (transport.empty() || transport == "unix"); }
   bool has_parameter(const std::string& name) const;
+  // Its value, decoded; of several the last. Empty where there is none.
+  std::string parameter(const std::string& name) const;
 };
 
 // Throws os::Error (kInvalid) for what is no URI of the qemu driver.
 ConnectionUri parse_uri(const std::string& text);
 
-// The text with one more query parameter.
+// The text with one more query parameter; the value is encoded.
 std::string with_parameter(const std::string& text, const std::string& name, const std::string& value);
+// The text without the parameters of these names.
+std::string without_parameters(const std::string& text, const std::set<std::string>& names);
 
 }  // namespace hyper2kvm::libvirt

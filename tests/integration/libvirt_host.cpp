@@ -355,4 +355,51 @@ void LibvirtDaemon::make_certificates() {
   }
 }
 
+bool SshServer::can_run() {
+  for (const char* program : {"dropbear", "dropbearkey", "ssh", "ssh-keygen", "virt-ssh-helper", "unshare"})
+    if (os::find_program(program).empty()) return false;
+  return ::geteuid() == 0;
+}
+
+SshServer::SshServer(const fs::path& directory, const LibvirtDaemon& daemon)
+    : directory_(directory), port_(free_port()) {
+  fs::path home = directory / "home";
+  fs::create_directories(home / ".ssh");
+  fs::permissions(home, fs::perms(0700));
+  fs::path host_key = directory / "host_key";
+  std::string text =
+      os::run_program({.arguments = {"dropbearkey", "-t", "ed25519", "-f", host_key.string()}});
+  std::size_t begin = text.find("ssh-ed25519 ");
+  std::string public_key = text.substr(begin, text.find('\n', begin) - begin);
+  os::write_text_atomically(known_hosts(), "[127.0.0.1]:" + std::to_string(port_) + " " + public_key + "\n",
+                            0600);
+  os::run_program(
+      {.arguments = {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", client_key().string()}});
+  os::write_text_atomically(home / ".ssh" / "authorized_keys",
+                            os::read_text(client_key().string() + ".pub", 4096), 0600);
+  // Root's home, where the server looks for keys, is the test's own in the server's mount namespace.
+  const char* script =
+      "set -e; mount --bind \"$0/home\" ~root; "
+      "mkdir -p /run/libvirt; mount --bind \"$2\" /run/libvirt; "
+      "exec dropbear -F -E -s -m -p \"127.0.0.1:$1\" -r \"$0/host_key\" -P \"$0/dropbear.pid\"";
+  os::UniqueFd log(
+      ::open((directory_ / "dropbear.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  process_.emplace(
+      os::Process::start({.arguments = {"unshare", "--mount", "sh", "-c", script, directory_.string(),
+                                        std::to_string(port_), daemon.socket().parent_path().string()},
+                          .descriptors = {{log.get(), 1}, {log.get(), 2}},
+                          .no_new_privileges = false}));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port_));
+  for (int attempt = 0; attempt < 500; ++attempt) {
+    os::UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return;
+    if (process_->wait_for(kTick)) break;
+  }
+  throw os::Error(os::ErrorKind::kSystem, "dropbear",
+                  "does not start: " + os::read_text(directory_ / "dropbear.log", 1 << 20));
+}
+
 }  // namespace hyper2kvm::integration

@@ -110,4 +110,21 @@ class LibvirtDaemon {
   std::optional<os::Process> process_;
 };
 
+// An SSH server on a port of the loopback device that lets root in with one key. Who logs in finds the daemon
+// where every host has it.
+class SshServer {
+ public:
+  static bool can_run();
+  // directory: for its keys and root's home.
+  SshServer(const std::filesystem::path& directory, const LibvirtDaemon& daemon);
+  unsigned port() const { return port_; }
+  std::filesystem::path client_key() const { return directory_ / "client"; }
+  std::filesystem::path known_hosts() const { return directory_ / "known_hosts"; }
+
+ private:
+  std::filesystem::path directory_;
+  unsigned port_;
+  std::optional<os::Process> process_;
+};
+
 }  // namespace hyper2kvm::integration

@@ -8,6 +8,7 @@
 #include <future>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "runner/libvirt/registration.h"
 #include "runner/os/error.h"
@@ -363,8 +364,118 @@ TEST_F(LibvirtdTlsTest, AClientWithoutATrustedCertificateIsRefused) {
   LibvirtDaemon stranger(LibvirtDaemon::Options{.tls = true});
   os::Error error = error_of(settings(stranger.client_certificates()), machine(daemon_->path(), "stranger"));
   EXPECT_THAT(error.sentence(), HasSubstr("certificate"));
+  EXPECT_FALSE(error.may_pass()) << error.sentence();
+  EXPECT_THAT(error.advice(), HasSubstr("pkipath=DIRECTORY"));
+  // It trusts the server, and the server does not trust it.
+  fs::path mixed = daemon_->path() / "mixed";
+  fs::copy(stranger.client_certificates(), mixed);
+  fs::copy_file(daemon_->client_certificates() / "cacert.pem", mixed / "cacert.pem",
+                fs::copy_options::overwrite_existing);
+  os::Error refused = error_of(settings(mixed), machine(daemon_->path(), "stranger"));
+  EXPECT_FALSE(refused.may_pass()) << refused.sentence();
+  EXPECT_THAT(refused.advice(), HasSubstr("pkipath=DIRECTORY"));
   os::Error none = error_of(settings("/nonexistent"), machine(daemon_->path(), "nobody"));
+  EXPECT_FALSE(none.may_pass()) << none.sentence();
+  EXPECT_THAT(none.sentence(), HasSubstr("/nonexistent/cacert.pem"));
   EXPECT_THAT(none.sentence(), HasSubstr("pkipath=DIRECTORY"));
+  EXPECT_THAT(daemon_->machines().names(), IsEmpty());
+}
+
+// Over SSH with files that a URI names. Whoever logs in finds the daemon where every host has it.
+class LibvirtdSshTest : public LibvirtdTest {
+ protected:
+  void SetUp() override {
+    LibvirtdTest::SetUp();
+    if (IsSkipped()) return;
+    if (!integration::SshServer::can_run())
+      GTEST_SKIP() << "needs root, dropbear-bin, openssh-client and virt-ssh-helper";
+    server_.emplace(place() / "ssh", *daemon_);
+  }
+  contract::Libvirt over_ssh(const fs::path& known_hosts, const fs::path& key) {
+    contract::Libvirt ssh = settings("disks");
+    ssh.uri = "qemu+ssh://root@127.0.0.1:" + std::to_string(server_->port()) +
+              "/system?keyfile=" + key.string() + "&known_hosts=" + known_hosts.string();
+    return ssh;
+  }
+  // Beside what the server has.
+  fs::path file(const std::string& name, const std::string& text, unsigned mode = 0600) {
+    os::write_text_atomically(place() / name, text, mode);
+    return place() / name;
+  }
+  std::optional<integration::SshServer> server_;
+};
+
+TEST_F(LibvirtdSshTest, ADiskIsUploadedAndTheMachineDefined) {
+  fs::path pool = daemon_->make_pool("disks");
+  DomainFacts facts = machine(place(), "far");
+  contract::Libvirt ssh = over_ssh(server_->known_hosts(), server_->client_key());
+  EXPECT_NO_THROW(check_registration(ssh, facts, {}));
+  register_machine(ssh, facts, {});
+  EXPECT_TRUE(same_content(facts.disks[0].path, pool / "far.raw"));
+  EXPECT_THAT(daemon_->machines().names(), ElementsAre("far"));
+}
+
+TEST_F(LibvirtdSshTest, AFileMayHaveAnyName) {
+  daemon_->make_pool("disks");
+  fs::path odd = place() / "a \"$(touch oh)' %h;b";
+  fs::create_directory(odd);
+  fs::copy_file(server_->client_key(), odd / "key");
+  fs::copy_file(server_->known_hosts(), odd / "known");
+  contract::Libvirt ssh = over_ssh("", "");
+  ssh.uri = "qemu+ssh://root@127.0.0.1:" + std::to_string(server_->port()) + "/system";
+  ssh.uri = with_parameter(ssh.uri, "keyfile", (odd / "key").string());
+  ssh.uri = with_parameter(ssh.uri, "known_hosts", (odd / "known").string());
+  EXPECT_NO_THROW(check_registration(ssh, machine(place(), "far"), {}));
+}
+
+TEST_F(LibvirtdSshTest, AHostThatIsNotKnownIsRefusedForGood) {
+  daemon_->make_pool("disks");
+  DomainFacts facts = machine(place(), "far");
+  os::Error none = error_of(over_ssh(file("nobody", ""), server_->client_key()), facts);
+  EXPECT_FALSE(none.may_pass()) << none.sentence();
+  EXPECT_THAT(none.sentence(), HasSubstr("Host key verification failed"));
+  EXPECT_THAT(none.advice(), HasSubstr("file of known hosts"));
+  // The key of somebody else under the host's name.
+  std::string theirs = os::read_text(server_->client_key().string() + ".pub", 4096);
+  os::Error other =
+      error_of(over_ssh(file("another", "[127.0.0.1]:" + std::to_string(server_->port()) + " " + theirs),
+                        server_->client_key()),
+               facts);
+  EXPECT_FALSE(other.may_pass()) << other.sentence();
+  EXPECT_THAT(other.sentence(), HasSubstr("another key than the one that is known of it"));
+  EXPECT_THAT(daemon_->machines().names(), IsEmpty());
+  EXPECT_THAT(daemon_->volumes("disks"), IsEmpty());
+}
+
+TEST_F(LibvirtdSshTest, AKeyThatTheHostDoesNotKnowOrThatIsOpenToOthersIsRefusedForGood) {
+  daemon_->make_pool("disks");
+  DomainFacts facts = machine(place(), "far");
+  fs::path stranger = place() / "stranger";
+  os::run_program({.arguments = {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger.string()}});
+  os::Error unknown = error_of(over_ssh(server_->known_hosts(), stranger), facts);
+  EXPECT_FALSE(unknown.may_pass()) << unknown.sentence();
+  EXPECT_THAT(unknown.advice(), HasSubstr("authorized_keys"));
+  fs::path open = file("open", os::read_text(server_->client_key(), 4096), 0644);
+  EXPECT_THAT(error_of(over_ssh(server_->known_hosts(), open), facts).sentence(), HasSubstr("chmod 600"));
+  os::Error missing = error_of(over_ssh(server_->known_hosts(), place() / "missing"), facts);
+  EXPECT_FALSE(missing.may_pass());
+  EXPECT_THAT(missing.sentence(), HasSubstr("missing"));
+  EXPECT_THAT(daemon_->machines().names(), IsEmpty());
+}
+
+TEST_F(LibvirtdSshTest, ADaemonThatDiesInTheMiddleAndComesBackKeepsNothing) {
+  daemon_->make_pool("disks");
+  bool died = false;
+  os::Error error =
+      error_of(over_ssh(server_->known_hosts(), server_->client_key()), machine(place(), "unlucky", 300), {},
+               [&](std::size_t, std::uint64_t, std::uint64_t) {
+                 if (std::exchange(died, true)) return;
+                 daemon_->crash();
+                 daemon_->start();
+               });
+  EXPECT_TRUE(error.may_pass()) << error.sentence();
+  EXPECT_THAT(error.advice(), Not(HasSubstr("vol-delete"))) << error.sentence();
+  EXPECT_THAT(daemon_->volumes("disks"), IsEmpty());
   EXPECT_THAT(daemon_->machines().names(), IsEmpty());
 }
 

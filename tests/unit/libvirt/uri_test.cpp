@@ -54,6 +54,17 @@ TEST(ConnectionUri, ParametersAreFoundAndAdded) {
   EXPECT_FALSE(parse_uri("qemu+ssh://h/system").has_parameter("no_tty"));
   EXPECT_EQ(with_parameter("qemu+ssh://h/system", "no_tty", "1"), "qemu+ssh://h/system?no_tty=1");
   EXPECT_EQ(with_parameter("qemu+ssh://h/system?a=b#c", "no_tty", "1"), "qemu+ssh://h/system?a=b&no_tty=1#c");
+  EXPECT_EQ(with_parameter("qemu+ssh://h/system", "command", "/tmp/a&b=c%d e"),
+            "qemu+ssh://h/system?command=/tmp/a%26b%3Dc%25d%20e");
+  EXPECT_EQ(parse_uri("qemu+ssh://h/system?keyfile=/a%20b&x=1;keyfile=/c%20d").parameter("keyfile"), "/c d");
+  EXPECT_EQ(parse_uri("qemu+ssh://h/system?keyfile").parameter("keyfile"), "");
+}
+
+TEST(ConnectionUri, ParametersAreTakenAway) {
+  EXPECT_EQ(without_parameters("qemu+ssh://h/system?a=1&%6beyfile=/x;b=2#c", {"keyfile"}),
+            "qemu+ssh://h/system?a=1&b=2#c");
+  EXPECT_EQ(without_parameters("qemu+ssh://h/system?a=1&b=2", {"a", "b"}), "qemu+ssh://h/system");
+  EXPECT_EQ(without_parameters("qemu+ssh://h/system", {"a"}), "qemu+ssh://h/system");
 }
 
 }  // namespace
