@@ -84,6 +84,21 @@ ClaimView read_claim(const Json& claim) {
           text_at(claim, {"spec", "volumeMode"}) == "Block", kube::is_being_deleted(claim)};
 }
 
+DataVolumeView read_data_volume(const Json& data_volume) {
+  DataVolumeView view{kube::key_of(data_volume),
+                      kube::uid_of(data_volume),
+                      kube::label_of(data_volume, kConversionLabel),
+                      text_at(data_volume, {"status", "phase"}),
+                      "",
+                      kube::is_being_deleted(data_volume)};
+  // A claim that cannot be made or bound, and then an importer that cannot run.
+  for (const char* type : {"Bound", "Running"})
+    if (auto condition = kube::find_condition(kube::conditions_of(data_volume), type);
+        view.problem.empty() && condition && condition->status != "True")
+      view.problem = condition->message;
+  return view;
+}
+
 MachineView read_machine(const Json& machine) {
   return {kube::key_of(machine), kube::uid_of(machine), kube::label_of(machine, kConversionLabel),
           kube::is_being_deleted(machine)};

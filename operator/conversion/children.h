@@ -61,6 +61,18 @@ struct ClaimView {
 
 ClaimView read_claim(const kube::Json& claim);
 
+// A DataVolume: CDI makes a claim of its name, and its phase tells when that may be written to.
+struct DataVolumeView {
+  kube::ObjectKey key;
+  std::string uid;
+  std::string conversion_uid;  // of the conversion that it was made for
+  std::string phase;           // Pending, WaitForFirstConsumer, ImportInProgress, Succeeded, Failed...
+  std::string problem;         // what CDI says of it where something is in the way
+  bool is_being_deleted = false;
+};
+
+DataVolumeView read_data_volume(const kube::Json& data_volume);
+
 // Which of a conversion's claims are block volumes.
 struct BlockVolumes {
   bool source = false, output = false;

@@ -1,5 +1,6 @@
 #include "operator/conversion/conversion.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "operator/conversion/registration.h"
@@ -111,6 +112,18 @@ std::string problem_of_path(const std::string& name, const std::string& path) {
   return "";
 }
 
+bool asks_for_data_volume(const Json& claim_template) { return flag_at(claim_template, {"dataVolume"}); }
+
+// CDI puts a blank disk.img into a file system: what is of no use beside other files.
+std::string problem_of_data_volume(const Spec& spec) {
+  if (!spec.template_ || !asks_for_data_volume(*spec.template_) || spec.kubevirt ||
+      text_at(*spec.template_, {"volumeMode"}) == "Block")
+    return "";
+  return "spec.output.volumeClaimTemplate.dataVolume is true, and a DataVolume holds one disk of a machine, "
+         "raw, and no directory of files. Leave it out, or set volumeMode to Block, or use "
+         "spec.output.diskClaimTemplates or spec.register.kubevirt.";
+}
+
 // Such a claim holds disk.img, or is the disk.
 std::string problem_of_disk_claims(const Spec& spec) {
   if (!spec.format.empty() && spec.format != "raw")
@@ -136,6 +149,19 @@ const Json& Conversion::disk_claim_template(std::size_t disk) const {
 
 bool Conversion::disk_is_block(std::size_t disk) const {
   return text_at(disk_claim_template(disk), {"volumeMode"}) == "Block";
+}
+
+bool Conversion::output_is_data_volume() const {
+  return makes_its_claim() && asks_for_data_volume(*spec.template_);
+}
+
+bool Conversion::disk_is_data_volume(std::size_t disk) const {
+  return asks_for_data_volume(disk_claim_template(disk));
+}
+
+bool Conversion::wants_data_volumes() const {
+  return output_is_data_volume() ||
+         std::any_of(spec.disk_claims.begin(), spec.disk_claims.end(), asks_for_data_volume);
 }
 
 std::string Conversion::output_claim_name() const {
@@ -201,6 +227,7 @@ std::string problem_of(const Spec& spec) {
       1)
     return "Name one of spec.output.persistentVolumeClaim, spec.output.volumeClaimTemplate and "
            "spec.output.diskClaimTemplates.";
+  if (std::string problem = problem_of_data_volume(spec); !problem.empty()) return problem;
   if (!spec.disk_claims.empty())
     if (std::string problem = problem_of_disk_claims(spec); !problem.empty()) return problem;
   if (!spec.output_path.empty())

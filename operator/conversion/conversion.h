@@ -63,6 +63,10 @@ struct Conversion {
   bool makes_a_claim_for_each_disk() const { return !spec.disk_claims.empty(); }
   std::string disk_claim_name(std::size_t disk) const;
   const Json& disk_claim_template(std::size_t disk) const;
+  // Whether CDI makes them, of DataVolumes of their names.
+  bool output_is_data_volume() const;
+  bool disk_is_data_volume(std::size_t disk) const;
+  bool wants_data_volumes() const;
   bool disk_is_block(std::size_t disk) const;
   // The directory in it.
   std::string output_directory() const;

@@ -141,6 +141,7 @@ struct ConversionController::Parts {
     seen.progress = progress.latest(key);
     if (conversion.spec.kubevirt && !conversion.status.is_finished()) see_machine(conversion, server, seen);
     if (conversion.is_being_deleted) {
+      see_data_volumes(conversion, server, seen);
       // What the finalizer promises is verified on the server.
       for (const Json& job : server.list(kube::types::kJobs, made_for(conversion)))
         seen.jobs.push_back(read_job(job));
@@ -155,6 +156,10 @@ struct ConversionController::Parts {
     if (!current.empty() && !is_cached)
       if (auto job = server.find(kube::types::kJobs, {key.name_space, current}))
         seen.jobs.push_back(read_job(*job));
+    if (!conversion.status.is_finished() &&
+        std::none_of(seen.jobs.begin(), seen.jobs.end(),
+                     [&](const JobView& job) { return job.key.name == current; }))
+      see_data_volumes(conversion, server, seen);
     // The two caches run apart: where the Job is known to have ended and its pod is not, the server knows
     // more. To take the pod for lost would convert once more.
     bool has_ended = std::any_of(seen.jobs.begin(), seen.jobs.end(), [&](const JobView& job) {
@@ -191,16 +196,34 @@ struct ConversionController::Parts {
     if (auto machine = server.find(kubevirt::kVirtualMachines, machine_key(conversion)))
       seen.machine = read_machine(*machine);
     else
-      seen.has_kubevirt = knows_machines(server);
+      seen.has_kubevirt = serves(server, kubevirt::kVirtualMachines);
   }
-  static bool knows_machines(const kube::Client& server) {
+  static bool serves(const kube::Client& server, const kube::ResourceType& type) {
     try {
-      server.get_path("/apis/" + kubevirt::kVirtualMachines.api_version());
-      return true;
+      // A group may be there before all of its kinds are.
+      const Json known = server.get_path("/apis/" + type.api_version());
+      const Json* list = kube::find_at(known, {"resources"});
+      return list != nullptr && list->is_array() &&
+             std::any_of(list->begin(), list->end(),
+                         [&](const Json& one) { return kube::text_at(one, {"name"}) == type.plural; });
     } catch (const ApiError& error) {
       if (error.is_not_found()) return false;
       throw;
     }
+  }
+
+  // The same, until there is a runner that writes to them.
+  static void see_data_volumes(const Conversion& conversion, const kube::Client& server, Observed& seen) {
+    if (!conversion.wants_data_volumes()) return;
+    if (!conversion.status.is_in_flight()) seen.has_cdi = serves(server, kDataVolumes);
+    auto look_for = [&](const std::string& name) {
+      if (auto found = server.find(kDataVolumes, {conversion.key.name_space, name}))
+        seen.data_volumes.push_back(read_data_volume(*found));
+    };
+    if (conversion.output_is_data_volume()) look_for(conversion.output_claim_name());
+    for (std::size_t disk = 0; disk < conversion.status.disks.size(); ++disk)
+      if (conversion.makes_a_claim_for_each_disk() && conversion.disk_is_data_volume(disk))
+        look_for(conversion.status.disks[disk].claim_name);
   }
 
   // Whoever led before has given out places.
@@ -294,7 +317,7 @@ struct ConversionController::Parts {
       try {
         std::visit([&](const auto& one) { perform(one, doing); }, action);
       } catch (const ApiError& error) {
-        auto refused = refusal_of(action, error);
+        auto refused = refusal_of(current, action, error);
         if (!refused || refusal) throw;
         return step(current, refused, server, to);
       }
@@ -313,14 +336,18 @@ struct ConversionController::Parts {
   }
 
   // What the server will refuse again unless somebody changes something.
-  static std::optional<Failure> refusal_of(const Action& action, const ApiError& error) {
+  static std::optional<Failure> refusal_of(const Conversion& conversion, const Action& action,
+                                           const ApiError& error) {
     bool is_machine = std::holds_alternative<ApplyMachine>(action);
     if (is_machine && error.is_not_found())
       return Failure{"KubeVirtMissing", "register",
                      "The cluster has no VirtualMachines (kubevirt.io/v1) any more.", false};
-    bool is_making = is_machine || std::holds_alternative<CreateJob>(action) ||
-                     std::holds_alternative<CreateClaim>(action) ||
-                     std::holds_alternative<CreateDiskClaim>(action);
+    bool is_claim =
+        std::holds_alternative<CreateClaim>(action) || std::holds_alternative<CreateDiskClaim>(action);
+    if (is_claim && error.is_not_found() && conversion.wants_data_volumes())
+      return Failure{"CDIMissing", "", "The cluster has no DataVolumes (cdi.kubevirt.io/v1beta1) any more.",
+                     false};
+    bool is_making = is_machine || is_claim || std::holds_alternative<CreateJob>(action);
     if (!is_making || (error.code() != 400 && error.code() != 403 && error.code() != 422))
       return std::nullopt;
     const char* reason = is_machine                                  ? "MachineRefused"
@@ -351,12 +378,18 @@ struct ConversionController::Parts {
   }
 
   void perform(const CreateClaim&, const Doing& doing) const {
-    doing.server.create_or_get(kube::types::kPersistentVolumeClaims, make_claim(doing.conversion));
+    if (doing.conversion.output_is_data_volume())
+      doing.server.create_or_get(kDataVolumes, make_data_volume(doing.conversion));
+    else
+      doing.server.create_or_get(kube::types::kPersistentVolumeClaims, make_claim(doing.conversion));
   }
 
   void perform(const CreateDiskClaim& action, const Doing& doing) const {
-    doing.server.create_or_get(kube::types::kPersistentVolumeClaims,
-                               make_disk_claim(doing.conversion, action.disk));
+    if (doing.conversion.disk_is_data_volume(action.disk))
+      doing.server.create_or_get(kDataVolumes, make_disk_data_volume(doing.conversion, action.disk));
+    else
+      doing.server.create_or_get(kube::types::kPersistentVolumeClaims,
+                                 make_disk_claim(doing.conversion, action.disk));
   }
 
   void perform(const CreateJob& action, const Doing& doing) const {
@@ -384,13 +417,19 @@ struct ConversionController::Parts {
   void perform(const DeleteClaim& action, const Doing& doing) const {
     remove(doing, kube::types::kPersistentVolumeClaims, action.key, action.uid);
   }
+  void perform(const DeleteDataVolume& action, const Doing& doing) const {
+    // One that is gone leaves no claim of its own behind.
+    remove(doing, kDataVolumes, action.key, action.uid, kube::DeleteOptions::Propagation::kForeground);
+  }
   void perform(const DeleteConversion&, const Doing& doing) const {
     remove(doing, kConversions, doing.conversion.key, doing.conversion.uid);
   }
-  static void remove(const Doing& doing, const kube::ResourceType& type, const ObjectKey& key,
-                     const std::string& uid) {
+  static void remove(
+      const Doing& doing, const kube::ResourceType& type, const ObjectKey& key, const std::string& uid,
+      kube::DeleteOptions::Propagation propagation = kube::DeleteOptions::Propagation::kBackground) {
     kube::DeleteOptions only_this;
     only_this.uid = uid;
+    only_this.propagation = propagation;
     doing.server.remove(type, key, only_this);
   }
 

@@ -6,6 +6,7 @@
 #include "operator/conversion/manifests.h"
 #include "operator/conversion/registration.h"
 #include "operator/kube/timestamp.h"
+#include "runner/contract/text.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::conversion {
@@ -15,6 +16,8 @@ using std::chrono::seconds;
 
 constexpr seconds kLongestBackoff{3600};
 constexpr seconds kLookForKubeVirt{30};
+// Asked for and not watched, as a cluster may have none.
+constexpr seconds kLookForDataVolume{2};
 
 // One decision while it is being made.
 class Deciding {
@@ -122,7 +125,18 @@ class Deciding {
       look_again(seconds(1));
       return;
     }
-    // Claims that were made for disks which never came.
+    // What was made for disks which never came.
+    bool has_data_volumes = false;
+    for (const DataVolumeView& volume : seen_.data_volumes) {
+      if (had_succeeded || volume.conversion_uid != it_.uid) continue;
+      has_data_volumes = true;
+      if (!volume.is_being_deleted) decision_.actions.emplace_back(DeleteDataVolume{volume.key, volume.uid});
+    }
+    if (has_data_volumes) {
+      phase(Phase::kDeleting, "What was made for the disks is being removed.");
+      look_again(seconds(1));
+      return;
+    }
     std::vector<ClaimView> made;
     if (seen_.output_claim && it_.makes_its_claim()) made.push_back(*seen_.output_claim);
     made.insert(made.end(), seen_.disk_claims.begin(), seen_.disk_claims.end());
@@ -180,7 +194,7 @@ class Deciding {
       return;
     }
     if (seen_.refusal) return fail(*seen_.refusal);
-    if (!claims_are_there() || !machine_can_be_made()) return;
+    if (!cdi_is_there() || !claims_are_there() || !machine_can_be_made()) return;
     if (!seen_.may_start) {
       std::string message = seen_.ahead_in_queue == 0
                                 ? "All places for conversions are taken."
@@ -231,6 +245,14 @@ class Deciding {
     // Not made before it is known how large the disks are.
     if (it_.makes_a_claim_for_each_disk()) return true;
     std::string output = it_.output_claim_name();
+    if (it_.output_is_data_volume()) {
+      if (auto wait = wait_for_data_volume(output, seen_.output_claim ? &*seen_.output_claim : nullptr)) {
+        if (wait->is_missing) decision_.actions.emplace_back(CreateClaim{});
+        wait_for(wait->reason, wait->message);
+        look_again(wait->is_final ? kLookForKubeVirt : kLookForDataVolume);
+        return false;
+      }
+    }
     if (!seen_.output_claim) {
       if (it_.makes_its_claim()) {
         decision_.actions.emplace_back(CreateClaim{});
@@ -240,7 +262,9 @@ class Deciding {
       }
       return false;
     }
-    if (it_.makes_its_claim() && seen_.output_claim->conversion_uid != it_.uid)
+    // Whose the claim of a DataVolume is, the DataVolume tells.
+    if (it_.makes_its_claim() && !it_.output_is_data_volume() &&
+        seen_.output_claim->conversion_uid != it_.uid)
       return wait_for("ClaimExists",
                       "There is a claim " + output +
                           " already, which was not made for this conversion. Delete it, or name it "
@@ -251,6 +275,53 @@ class Deciding {
     if (std::string problem = problem_of_block(); !problem.empty())
       return wait_for("OutputIsBlock", "The claim " + output + " is a block volume, " + problem), false;
     return true;
+  }
+
+  // Found out before anything is asked of a cluster that has none.
+  bool cdi_is_there() {
+    if (!it_.wants_data_volumes() || seen_.has_cdi) return true;
+    wait_for("CDIMissing",
+             "The cluster has no DataVolumes (cdi.kubevirt.io/v1beta1). Install CDI, or leave dataVolume out "
+             "of spec.output.");
+    look_again(kLookForKubeVirt);
+    return false;
+  }
+
+  // What a DataVolume lacks before its claim may be written to.
+  struct Waiting {
+    std::string reason, message;
+    bool is_missing = false;  // it is to be made
+    bool is_final = false;    // somebody has to do something
+  };
+  std::optional<Waiting> wait_for_data_volume(const std::string& name, const ClaimView* claim) const {
+    auto volume = std::find_if(seen_.data_volumes.begin(), seen_.data_volumes.end(),
+                               [&](const DataVolumeView& one) { return one.key.name == name; });
+    const char* advice = " Delete it, or rename the conversion.";
+    if (volume == seen_.data_volumes.end()) {
+      if (claim != nullptr)
+        return Waiting{"ClaimExists",
+                       "There is a claim " + name +
+                           " already, which was not made of a DataVolume of this conversion." + advice,
+                       false, true};
+      return Waiting{"MakingClaim", "The DataVolume " + name + " is being made.", true, false};
+    }
+    if (volume->conversion_uid != it_.uid || volume->is_being_deleted)
+      return Waiting{"ClaimExists",
+                     "There is a DataVolume " + name +
+                         " already, which was not made for this conversion or is being deleted." + advice,
+                     false, true};
+    const std::string told =
+        volume->problem.empty() ? "" : " It says: " + contract::printable(volume->problem, 512);
+    if (volume->phase == "Failed")
+      return Waiting{"DataVolumeFailed", "CDI could not make the DataVolume " + name + "." + told, false,
+                     true};
+    // Before that, CDI writes to it.
+    if (volume->phase == "Succeeded" && claim != nullptr) return std::nullopt;
+    return Waiting{"MakingClaim",
+                   "CDI makes the claim of the DataVolume " + name +
+                       (volume->phase.empty() ? "." : " (" + contract::printable(volume->phase) + ").") +
+                       told,
+                   false, false};
   }
 
   BlockVolumes block_volumes() const {
@@ -395,37 +466,52 @@ class Deciding {
     tell_of_claims();
   }
 
-  void tell_of_claims() {
-    const std::string message = "The claims for " + std::to_string(status_.disks.size()) +
-                                (status_.disks.size() == 1 ? " disk" : " disks") + " are being made.";
+  // told: of one that takes its time
+  void tell_of_claims(const std::string& told = "") {
+    std::string message = "The claims for " + std::to_string(status_.disks.size()) +
+                          (status_.disks.size() == 1 ? " disk" : " disks") + " are being made.";
+    if (!told.empty()) message += " " + told;
     phase(Phase::kRunning, message);
     condition("Running", "True", "MakingClaims", message);
+  }
+
+  // What the claim of a disk lacks before the disk may be written to it.
+  std::optional<Waiting> wait_for_disk_claim(std::size_t disk) const {
+    const std::string& name = status_.disks[disk].claim_name;
+    auto found = std::find_if(seen_.disk_claims.begin(), seen_.disk_claims.end(),
+                              [&](const ClaimView& one) { return one.key.name == name; });
+    const ClaimView* claim = found == seen_.disk_claims.end() ? nullptr : &*found;
+    if (it_.disk_is_data_volume(disk)) return wait_for_data_volume(name, claim);
+    if (claim == nullptr) return Waiting{"MakingClaims", "", true, false};
+    if (claim->conversion_uid == it_.uid && !claim->is_being_deleted) return std::nullopt;
+    return Waiting{"ClaimExists",
+                   "There is a claim " + name +
+                       " already, which was not made for this conversion or is being deleted. Delete it, or "
+                       "rename the conversion.",
+                   false, true};
   }
 
   // Makes what is missing. Where false is returned, something was said.
   bool disk_claims_are_there() {
     bool all = true;
+    std::string told;
     for (std::size_t i = 0; i < status_.disks.size(); ++i) {
-      const std::string& name = status_.disks[i].claim_name;
-      auto claim = std::find_if(seen_.disk_claims.begin(), seen_.disk_claims.end(),
-                                [&](const ClaimView& one) { return one.key.name == name; });
-      if (claim == seen_.disk_claims.end()) {
-        decision_.actions.emplace_back(CreateDiskClaim{i});
-        all = false;
-      } else if (claim->conversion_uid != it_.uid || claim->is_being_deleted) {
+      const std::optional<Waiting> wait = wait_for_disk_claim(i);
+      if (!wait) continue;
+      if (wait->is_final) {
         decision_.actions.clear();
-        end_attempt(
-            {"ClaimExists", "",
-             "There is a claim " + name +
-                 " already, which was not made for this conversion or is being deleted. Delete it, or "
-                 "rename the conversion.",
-             false});
+        end_attempt({wait->reason, "", wait->message, false});
         return false;
       }
+      if (wait->is_missing)
+        decision_.actions.emplace_back(CreateDiskClaim{i});
+      else if (told.empty())
+        told = wait->message;
+      all = false;
     }
     if (all) return true;
-    tell_of_claims();
-    look_again(seconds(1));
+    tell_of_claims(told);
+    look_again(it_.wants_data_volumes() ? kLookForDataVolume : seconds(1));
     return false;
   }
 

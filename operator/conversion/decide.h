@@ -37,6 +37,10 @@ struct Observed {
   // that has its name already.
   bool has_kubevirt = true;
   std::optional<MachineView> machine;
+  // For a conversion that makes DataVolumes: whether the cluster has CDI, looked at before an attempt, and
+  // those of its names that are there, looked at while they are waited for and when it is deleted.
+  bool has_cdi = true;
+  std::vector<DataVolumeView> data_volumes;
   // A place is free for it, now.
   bool may_start = false;
   std::size_t ahead_in_queue = 0;
@@ -50,8 +54,9 @@ struct Observed {
 // --- actions; all of them are safe to do again ---
 struct AddFinalizer {};
 struct RemoveFinalizer {};
+// A claim, or the DataVolume that CDI makes one of.
 struct CreateClaim {};
-// For one disk of status.disks.
+// The same for one disk of status.disks.
 struct CreateDiskClaim {
   std::size_t disk = 0;
 };
@@ -75,10 +80,16 @@ struct DeleteClaim {
   kube::ObjectKey key;
   std::string uid;
 };
+// And the claim that CDI made of it, before it.
+struct DeleteDataVolume {
+  kube::ObjectKey key;
+  std::string uid;
+};
 // Its time to live is over.
 struct DeleteConversion {};
-using Action = std::variant<AddFinalizer, RemoveFinalizer, CreateClaim, CreateDiskClaim, CreateJob,
-                            ApplyMachine, DeleteMachine, DeleteJob, DeleteClaim, DeleteConversion>;
+using Action =
+    std::variant<AddFinalizer, RemoveFinalizer, CreateClaim, CreateDiskClaim, CreateJob, ApplyMachine,
+                 DeleteMachine, DeleteJob, DeleteClaim, DeleteDataVolume, DeleteConversion>;
 
 // For people who watch the conversion.
 struct Announcement {

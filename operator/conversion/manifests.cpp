@@ -258,6 +258,37 @@ Json claim_from(const Conversion& conversion, const std::string& name, const Jso
   return claim;
 }
 
+Json data_volume_from(const Conversion& conversion, const std::string& name, const Json& wanted,
+                      const std::string& size) {
+  Json volume = {{"apiVersion", kDataVolumes.api_version()},
+                 {"kind", kDataVolumes.kind},
+                 {"metadata", metadata(conversion, name)}};
+  volume["metadata"]["annotations"]["cdi.kubevirt.io/storage.bind.immediate.requested"] = "true";
+  volume["metadata"]["annotations"]["cdi.kubevirt.io/storage.deleteAfterCompletion"] = "false";
+  // The runner's pod is given a device or a directory before there is a claim to ask: CDI must not choose.
+  const std::string mode = kube::text_at(wanted, {"volumeMode"});
+  Json storage = {{"volumeMode", mode.empty() ? "Filesystem" : mode},
+                  {"resources", {{"requests", {{"storage", size}}}}}};
+  // What is not said, CDI knows of its storage profiles.
+  if (const Json* modes = kube::find_at(wanted, {"accessModes"});
+      modes != nullptr && modes->is_array() && !modes->empty())
+    storage["accessModes"] = *modes;
+  if (kube::find_at(wanted, {"storageClassName"}) != nullptr)
+    storage["storageClassName"] = kube::text_at(wanted, {"storageClassName"});
+  // An allocated blank disk.img would leave no room for the disk that is written beside it.
+  volume["spec"] = {
+      {"source", {{"blank", Json::object()}}}, {"preallocation", false}, {"storage", std::move(storage)}};
+  return volume;
+}
+
+// overhead: the share of the claim that is not the disk's
+std::string size_of_disk_claim(const Conversion& conversion, std::size_t disk, double overhead) {
+  std::string told = kube::text_at(conversion.disk_claim_template(disk), {"storage"});
+  if (!told.empty()) return told;
+  const double bytes = static_cast<double>(conversion.status.disks.at(disk).virtual_size_bytes);
+  return std::to_string(static_cast<std::uint64_t>(std::ceil(bytes / (1 - overhead) / kMebibyte))) + "Mi";
+}
+
 }  // namespace
 
 Json make_claim(const Conversion& conversion) {
@@ -266,14 +297,20 @@ Json make_claim(const Conversion& conversion) {
 }
 
 Json make_disk_claim(const Conversion& conversion, std::size_t disk) {
-  const Json& wanted = conversion.disk_claim_template(disk);
-  std::string storage = kube::text_at(wanted, {"storage"});
-  if (storage.empty()) {
-    const double bytes = static_cast<double>(conversion.status.disks.at(disk).virtual_size_bytes);
-    const double share = conversion.disk_is_block(disk) ? 1 : 1 - kFilesystemOverhead;
-    storage = std::to_string(static_cast<std::uint64_t>(std::ceil(bytes / share / kMebibyte))) + "Mi";
-  }
-  return claim_from(conversion, conversion.status.disks.at(disk).claim_name, wanted, storage);
+  return claim_from(
+      conversion, conversion.status.disks.at(disk).claim_name, conversion.disk_claim_template(disk),
+      size_of_disk_claim(conversion, disk, conversion.disk_is_block(disk) ? 0 : kFilesystemOverhead));
+}
+
+Json make_data_volume(const Conversion& conversion) {
+  const Json& wanted = *conversion.spec.template_;
+  return data_volume_from(conversion, conversion.output_claim_name(), wanted,
+                          kube::text_at(wanted, {"storage"}));
+}
+
+Json make_disk_data_volume(const Conversion& conversion, std::size_t disk) {
+  return data_volume_from(conversion, conversion.status.disks.at(disk).claim_name,
+                          conversion.disk_claim_template(disk), size_of_disk_claim(conversion, disk, 0));
 }
 
 }  // namespace hyper2kvm::conversion

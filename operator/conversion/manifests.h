@@ -47,4 +47,10 @@ Json make_claim(const Conversion& conversion);
 // The claim of one disk of status.disks, as large as the disk is, with room for a file system's own needs.
 Json make_disk_claim(const Conversion& conversion, std::size_t disk);
 
+// The same as DataVolumes, of which CDI makes such claims. What is said of their size is the disk's: by their
+// `storage` (and not by `pvc`) CDI itself adds what a file system needs. Their claims are bound at once,
+// because nothing may be written to them before CDI is done; and CDI does not remove them when it is.
+Json make_data_volume(const Conversion& conversion);
+Json make_disk_data_volume(const Conversion& conversion, std::size_t disk);
+
 }  // namespace hyper2kvm::conversion

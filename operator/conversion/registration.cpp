@@ -61,7 +61,8 @@ kube::ObjectKey machine_key(const Conversion& conversion) {
 Json make_machine(const Conversion& conversion, const contract::MachineFacts& facts) {
   std::vector<kubevirt::Disk> disks;
   if (conversion.makes_a_claim_for_each_disk()) {
-    for (const PlannedDisk& disk : conversion.status.disks) disks.push_back({disk.claim_name});
+    for (const PlannedDisk& disk : conversion.status.disks)
+      disks.push_back({disk.claim_name, conversion.disk_is_data_volume(disks.size())});
     // The one that boots comes first, and the others stay in their order.
     const auto boots = std::min_element(conversion.status.disks.begin(), conversion.status.disks.end(),
                                         [](const PlannedDisk& one, const PlannedDisk& other) {
@@ -70,7 +71,7 @@ Json make_machine(const Conversion& conversion, const contract::MachineFacts& fa
     const auto place = disks.begin() + (boots - conversion.status.disks.begin());
     if (!disks.empty()) std::rotate(disks.begin(), place, place + 1);
   } else {
-    disks.push_back({conversion.output_claim_name()});
+    disks.push_back({conversion.output_claim_name(), conversion.output_is_data_volume()});
   }
   Json machine = kubevirt::virtual_machine(machine_key(conversion), facts, disks, *conversion.spec.kubevirt,
                                            conversion.key.name);

@@ -7,6 +7,9 @@ namespace hyper2kvm::conversion {
 
 inline const kube::ResourceType kConversions{"hyper2kvm.io", "v1alpha1", "vmconversions", "VMConversion"};
 
+// Of CDI (containerized-data-importer): makes a claim, and what KubeVirt expects to be in it.
+inline const kube::ResourceType kDataVolumes{"cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume"};
+
 inline constexpr const char* kOperatorName = "hyper2kvm-operator";
 inline constexpr const char* kFinalizer = "hyper2kvm.io/clean-up";
 // Everything that the operator makes carries this label, so that it need not look at other objects.

@@ -93,7 +93,12 @@ void add_disks(Json& domain_devices, Json& volumes, const contract::MachineFacts
   for (std::size_t index = 0; index < disks.size(); ++index) {
     std::string name = "disk-" + std::to_string(index);
     domain_devices["disks"].push_back({{"name", name}, {"bootOrder", index + 1}, {"disk", {{"bus", bus}}}});
-    volumes.push_back({{"name", name}, {"persistentVolumeClaim", {{"claimName", disks[index].claim}}}});
+    Json volume = {{"name", name}};
+    if (disks[index].is_data_volume)
+      volume["dataVolume"] = {{"name", disks[index].claim}};
+    else
+      volume["persistentVolumeClaim"] = {{"claimName", disks[index].claim}};
+    volumes.push_back(std::move(volume));
   }
 }
 

@@ -52,7 +52,8 @@ struct Wishes {
 
 // One disk of the machine. The first one boots.
 struct Disk {
-  std::string claim;  // holds disk.img, or is a block volume; raw either way
+  std::string claim;            // holds disk.img, or is a block volume; raw either way
+  bool is_data_volume = false;  // CDI made the claim, of a DataVolume of its name
 };
 
 // A DNS-1123 label from whatever a machine was called; "vm" if nothing is left.

@@ -152,6 +152,31 @@ class Conversions : public kube::World {
     return report;
   }
 
+  // There is no CDI: of each DataVolume whose owner asked for it, a claim that belongs to it, and its phase.
+  void play_cdi() {
+    for (const Json& volume : client.list(kDataVolumes, in_namespace())) {
+      if (kube::is_being_deleted(volume) || text_at(volume, {"status", "phase"}) == "Succeeded") continue;
+      const Json& asked = volume["spec"]["storage"];
+      Json owner = {{"apiVersion", kDataVolumes.api_version()},
+                    {"kind", kDataVolumes.kind},
+                    {"name", kube::key_of(volume).name},
+                    {"uid", kube::uid_of(volume)},
+                    {"controller", true},
+                    {"blockOwnerDeletion", true}};
+      client.create_or_get(kube::types::kPersistentVolumeClaims,
+                           {{"metadata",
+                             {{"name", kube::key_of(volume).name},
+                              {"namespace", name_space},
+                              {"ownerReferences", Json::array({owner})}}},
+                            {"spec",
+                             {{"accessModes", {"ReadWriteOnce"}},
+                              {"volumeMode", asked["volumeMode"]},
+                              {"resources", asked["resources"]}}}});
+      client.patch(kDataVolumes, kube::key_of(volume), kube::PatchKind::kMerge,
+                   {{"status", {{"phase", "Succeeded"}}}}, "status");
+    }
+  }
+
   // A node on which every runner succeeds. Notes how many there were at once.
   void start_node() {
     node_ = std::jthread([this](const std::stop_token& stop) {
@@ -186,18 +211,21 @@ class Registrations : public Conversions {
       GTEST_SKIP() << "HYPER2KVM_KUBEVIRT_CRDS does not name a folder with the CRDs of KubeVirt";
     Conversions::SetUp();
     definition_ = std::string(folder) + "/virtualmachines.kubevirt.io.yaml";
+    cdi_ = std::string(folder) + "/datavolumes.cdi.kubevirt.io.yaml";
   }
   // `create`: the definition is larger than what `apply` can note in an annotation.
   void install_kubevirt() { kubectl({"create", "-f", definition_}); }
   void remove_kubevirt() { kubectl({"delete", "--ignore-not-found", "-f", definition_}); }
+  void install_cdi() { kubectl({"create", "-f", cdi_}); }
   void TearDown() override {
     if (definition_.empty()) return;
     Conversions::TearDown();
     remove_kubevirt();
+    kubectl({"delete", "--ignore-not-found", "-f", cdi_});
   }
 
  private:
-  std::string definition_;
+  std::string definition_, cdi_;
 };
 
 }  // namespace hyper2kvm::conversion

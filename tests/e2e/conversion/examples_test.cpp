@@ -86,6 +86,7 @@ class Examples : public Conversions {
   }
   // Each runner ends as one does that has looked at a machine with two disks, or has converted it.
   void end_all_runners() {
+    if (has_kubevirt()) play_cdi();
     for (const Json& pod : pods()) {
       if (has_ended(pod) || kube::is_being_deleted(pod)) continue;
       end(pod, kube::label_of(pod, "job-name").ends_with("-survey") ? survey(2) : success_with_machine());
@@ -111,8 +112,9 @@ TEST_F(Examples, AreTakenByTheServerAndBroughtToTheirEnds) {
         << name << ": " << status_of(name).message;
   auto is_over = [&](const std::string& name) {
     if (status_of(name).phase == Phase::kSucceeded) return true;
-    // Without KubeVirt's definitions a machine is waited for.
-    return !has_kubevirt() && reason_of(name, "Ready") == "KubeVirtMissing";
+    // Without KubeVirt's definitions a machine is waited for, and DataVolumes are.
+    const std::string reason = reason_of(name, "Ready");
+    return !has_kubevirt() && (reason == "KubeVirtMissing" || reason == "CDIMissing");
   };
   for (const std::string& name : names) {
     EXPECT_TRUE(eventually([&] {

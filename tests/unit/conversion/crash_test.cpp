@@ -42,9 +42,11 @@ class World {
   const Status& status() const { return conversion_.status; }
   bool is_gone() const { return !exists_; }
   bool is_clean() const {
-    return jobs_.empty() && pods_.empty() && !own_claim_ && disk_claims_.empty() && !machine_;
+    return jobs_.empty() && pods_.empty() && !own_claim_ && disk_claims_.empty() && data_volumes_.empty() &&
+           !machine_;
   }
   std::size_t disk_claims() const { return disk_claims_.size(); }
+  std::size_t data_volumes() const { return data_volumes_.size(); }
   bool has_machine() const { return machine_.has_value(); }
   int writes() const { return writes_; }
   int most_runners_at_once() const { return most_runners_; }
@@ -65,7 +67,12 @@ class World {
       if (own_claim_) seen.output_claim = ClaimView{{"vms", "web-disks"}, "c", conversion_.uid, false, false};
     }
     for (const std::string& name : disk_claims_)
-      seen.disk_claims.push_back({{"vms", name}, "uid of " + name, conversion_.uid, false, false});
+      seen.disk_claims.push_back({{"vms", name},
+                                  "uid of " + name,
+                                  data_volumes_.contains(name) ? "" : conversion_.uid,
+                                  false,
+                                  false});
+    for (const auto& [name, volume] : data_volumes_) seen.data_volumes.push_back(volume);
     if (machine_) seen.machine = read_machine(*machine_);
     for (const auto& [name, job] : jobs_) seen.jobs.push_back(job);
     for (const auto& [name, pod] : pods_) seen.pods.push_back(pod);
@@ -85,8 +92,14 @@ class World {
   void apply(const RemoveFinalizer&) { exists_ = false; }
   void apply(const CreateClaim&) { own_claim_ = true; }
   void apply(const CreateDiskClaim& action) {
-    disk_claims_.insert(conversion_.status.disks.at(action.disk).claim_name);
+    const std::string& name = conversion_.status.disks.at(action.disk).claim_name;
+    if (conversion_.disk_is_data_volume(action.disk))
+      data_volumes_.try_emplace(name,
+                                DataVolumeView{{"vms", name}, "dv", conversion_.uid, "Pending", "", false});
+    else
+      disk_claims_.insert(name);
   }
+  void apply(const DeleteDataVolume& action) { data_volumes_.at(action.key.name).is_being_deleted = true; }
   void apply(const DeleteClaim& action) {
     if (disk_claims_.erase(action.key.name) == 0) own_claim_ = false;
   }
@@ -99,6 +112,8 @@ class World {
     // Its pod could not be started without them.
     if (action.work == Work::kConvert && conversion_.makes_a_claim_for_each_disk()) {
       EXPECT_EQ(disk_claims_.size(), 2u) << at.status.job_name;
+      for (const auto& [name, volume] : data_volumes_)
+        EXPECT_EQ(volume.phase, "Succeeded") << "CDI and a runner write to " << name;
     }
     if (jobs_.contains(at.status.job_name)) return;  // AlreadyExists
     ++made_jobs_[at.status.job_name];
@@ -108,6 +123,7 @@ class World {
 
   // One thing that the cluster does. False when there is nothing to do.
   bool live() {
+    if (play_cdi()) return true;
     for (auto& [name, job] : jobs_) {
       auto pod = pods_.find(name);
       if (job.is_being_deleted) {
@@ -148,10 +164,25 @@ class World {
     return false;
   }
 
+  // The claim comes before what CDI puts into it, and goes before the DataVolume does.
+  bool play_cdi() {
+    for (auto& [name, volume] : data_volumes_) {
+      if (volume.is_being_deleted) {
+        if (disk_claims_.erase(name) == 0) data_volumes_.erase(name);
+        return true;
+      }
+      if (volume.phase == "Succeeded") continue;
+      volume.phase = disk_claims_.insert(name).second ? "ImportInProgress" : "Succeeded";
+      return true;
+    }
+    return false;
+  }
+
   Conversion conversion_;
   bool exists_ = true;
   bool own_claim_ = false;
   std::set<std::string> disk_claims_;
+  std::map<std::string, DataVolumeView> data_volumes_;
   std::optional<Json> machine_;
   bool wakes_ = false;
   std::map<std::string, JobView> jobs_;
@@ -264,20 +295,33 @@ Conversion with_a_claim_for_each_disk() {
   return conversion;
 }
 
-TEST(Crash, WhileClaimsAreMadeForEachDiskLeavesAConversionThatEnds) {
-  World calm(with_a_claim_for_each_disk());
+Conversion with_a_data_volume_for_each_disk() {
+  Conversion conversion = with_a_claim_for_each_disk();
+  conversion.spec.disk_claims = {{{"dataVolume", true}}};
+  return conversion;
+}
+
+// The same of plain claims and of DataVolumes.
+class CrashWithDiskClaims : public testing::TestWithParam<Conversion (*)()> {};
+INSTANTIATE_TEST_SUITE_P(OfBothKinds, CrashWithDiskClaims,
+                         testing::Values(&with_a_claim_for_each_disk, &with_a_data_volume_for_each_disk),
+                         [](const auto& instance) { return instance.index == 0 ? "Claims" : "DataVolumes"; });
+
+TEST_P(CrashWithDiskClaims, WhileTheyAreMadeLeavesAConversionThatEnds) {
+  World calm(GetParam()());
   calm.let_fail_first(1);
   calm.run_operator(kNever);
   ASSERT_EQ(calm.status().phase, Phase::kSucceeded) << calm.status().message;
   ASSERT_GT(calm.writes(), 12);
   for (int crash = 0; crash <= calm.writes(); ++crash) {
-    World world(with_a_claim_for_each_disk());
+    World world(GetParam()());
     world.let_fail_first(1);
     world.run_operator(crash);
     world.run_operator(kNever);
     EXPECT_EQ(world.status().phase, Phase::kSucceeded) << "after write " << crash;
     EXPECT_EQ(world.status().attempts, 2) << "after write " << crash;
     EXPECT_EQ(world.disk_claims(), 2u) << "after write " << crash;
+    EXPECT_EQ(world.data_volumes(), GetParam()().wants_data_volumes() ? 2u : 0u) << "after write " << crash;
     EXPECT_TRUE(world.has_machine()) << "after write " << crash;
     EXPECT_EQ(world.most_runners_at_once(), 1) << "after write " << crash;
     for (const auto& [name, times] : world.made_jobs())
@@ -285,12 +329,12 @@ TEST(Crash, WhileClaimsAreMadeForEachDiskLeavesAConversionThatEnds) {
   }
 }
 
-TEST(Crash, ACancellationWhileClaimsAreMadeForEachDiskLeavesNone) {
-  World calm(with_a_claim_for_each_disk());
+TEST_P(CrashWithDiskClaims, ACancellationWhileTheyAreMadeLeavesNone) {
+  World calm(GetParam()());
   calm.run_operator(kNever);
   for (int moment = 1; moment < calm.writes(); ++moment) {
     for (int crash = 0; crash <= 6; ++crash) {
-      World world(with_a_claim_for_each_disk());
+      World world(GetParam()());
       world.run_operator(moment);
       bool was_ready = world.status().phase == Phase::kSucceeded;
       world.remove_conversion();
