@@ -61,12 +61,13 @@ TEST_P(Impostors, AreNotReadAndNoHang) {
 
 INSTANTIATE_TEST_SUITE_P(
     Of, Impostors,
-    testing::Values(
-        Impostor{"FstabThatIsAnEndlessDevice", "/etc/fstab", "c 1 5", true, "/etc/fstab"},
-        Impostor{"FstabThatIsTheAppliancesDisk", "/etc/fstab", "b 98 0", true, "/etc/fstab"},
-        Impostor{"AnInitramfsThatIsADevice", "/boot/initrd.img-6.1.0-test", "b 98 0", true, "6.1.0-test"},
-        Impostor{"AMenuThatIsAFifo", "/boot/grub/grub.cfg", "p", false, "/boot/grub/grub.cfg"},
-        Impostor{"InterfacesThatAreAFifo", "/etc/network/interfaces", "p", false, "/etc/network/interfaces"}),
+    testing::Values(Impostor{"FstabThatIsAnEndlessDevice", "/etc/fstab", "c 1 5", true, "/etc/fstab"},
+                    Impostor{"FstabThatIsTheAppliancesDisk", "/etc/fstab", "b 98 0", true, "/etc/fstab"},
+                    Impostor{"AnInitramfsThatIsADevice", "/boot/initrd.img-6.1.0-test", "b 98 0", true,
+                             "/boot/initrd.img-6.1.0-test"},
+                    Impostor{"AMenuThatIsAFifo", "/boot/grub/grub.cfg", "p", false, "/boot/grub/grub.cfg"},
+                    Impostor{"InterfacesThatAreAFifo", "/etc/network/interfaces", "p", false,
+                             "/etc/network/interfaces"}),
     [](const auto& impostor) { return std::string(impostor.param.name); });
 
 TEST_F(RealDisks, LinksOutOfTheRootShowNothingOfTheAppliance) {

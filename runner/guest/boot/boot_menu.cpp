@@ -9,6 +9,35 @@ namespace {
 constexpr std::string_view kDeviceParameters[] = {"root", "resume", "real_root", "real_resume",
                                                   "cryptdevice"};
 
+// As the kernel's own limit.
+constexpr std::size_t kLongestPath = 4096;
+
+// Where a path of the loader's may be in the guest, the likely places first.
+std::vector<std::string> candidates_for(std::string_view loader_path) {
+  std::vector<std::string> candidates;
+  // "(hd0,1)/vmlinuz", "($root)/vmlinuz", "(hd0,msdos1)/boot/..."
+  if (loader_path.starts_with('(')) {
+    std::size_t close = loader_path.find(')');
+    if (close == std::string_view::npos) return candidates;
+    loader_path.remove_prefix(close + 1);
+  }
+  std::string path(loader_path);
+  if (path.empty() || path.size() > kLongestPath) return candidates;
+  if (path.front() != '/') path.insert(path.begin(), '/');
+  // A subvolume's name stands before the path: "/@/boot/...", "/root/boot/...",
+  // "/@/.snapshots/1/snapshot/boot/...".
+  for (std::string rest = path; !rest.empty();) {
+    bool below_boot = rest.starts_with("/boot/");
+    for (const std::string& candidate :
+         {below_boot ? rest : "/boot" + rest, below_boot ? "/boot" + rest : rest, "/boot/efi" + rest,
+          "/efi" + rest})
+      candidates.push_back(candidate);
+    std::size_t slash = rest.find('/', 1);
+    rest = slash == std::string::npos ? "" : rest.substr(slash);
+  }
+  return candidates;
+}
+
 bool is_boundary(char c) { return c == ' ' || c == '\t' || c == '"' || c == '\'' || c == '='; }
 
 }  // namespace
@@ -20,27 +49,25 @@ const BootEntry* BootMenu::default_entry() const {
 }
 
 std::optional<std::string> find_boot_file(const GuestRoot& root, std::string_view loader_path) {
-  // "(hd0,1)/vmlinuz", "($root)/vmlinuz", "(hd0,msdos1)/boot/..."
-  if (loader_path.starts_with('(')) {
-    std::size_t close = loader_path.find(')');
-    if (close == std::string_view::npos) return std::nullopt;
-    loader_path.remove_prefix(close + 1);
-  }
-  std::string path(loader_path);
-  if (path.empty()) return std::nullopt;
-  if (path.front() != '/') path.insert(path.begin(), '/');
-  // A subvolume's name stands before the path: "/@/boot/...", "/root/boot/...",
-  // "/@/.snapshots/1/snapshot/boot/...".
-  for (std::string rest = path; !rest.empty();) {
-    bool below_boot = rest.starts_with("/boot/");
-    for (const std::string& candidate :
-         {below_boot ? rest : "/boot" + rest, below_boot ? "/boot" + rest : rest, "/boot/efi" + rest,
-          "/efi" + rest})
-      if (root.is_file(candidate)) return candidate;
-    std::size_t slash = rest.find('/', 1);
-    rest = slash == std::string::npos ? "" : rest.substr(slash);
-  }
+  for (const std::string& candidate : candidates_for(loader_path))
+    if (root.is_file(candidate)) return candidate;
   return std::nullopt;
+}
+
+void add_initramfs(const GuestRoot& root, std::string_view loader_path, BootEntry& entry) {
+  if (std::optional<std::string> path = find_boot_file(root, loader_path)) {
+    entry.initramfs.push_back(*path);
+    return;
+  }
+  // A variable of the loader that is usually empty ($tuned_initrd) names nothing.
+  if (loader_path.empty() || loader_path.front() == '$') return;
+  std::string named(loader_path);
+  for (const std::string& candidate : candidates_for(loader_path))
+    if (root.status(candidate).kind != NodeKind::kAbsent) {
+      named = candidate;
+      break;
+    }
+  entry.unusable.push_back(std::move(named));
 }
 
 std::string rename_devices(std::string_view line, const RenameDevice& rename) {

@@ -19,6 +19,7 @@ struct BootEntry {
   std::string position;                // what the loader's configuration calls it as its default
   std::string kernel;                  // path in the guest, as found there
   std::vector<std::string> initramfs;  // paths in the guest
+  std::vector<std::string> unusable;   // those that the loader is told to load and that are no files
   std::string options;                 // the kernel's command line
   std::string file;                    // the configuration file that it comes from
   bool is_default = false;
@@ -37,6 +38,9 @@ BootMenu read_boot_menu(GuestRoot& root);
 // The guest's path of a file that a loader names: loaders count from the file system that holds the file,
 // which may be /boot, the ESP, or a subvolume. nullopt where there is no such file.
 std::optional<std::string> find_boot_file(const GuestRoot& root, std::string_view loader_path);
+
+// Adds what the loader calls loader_path to the entry: to its images, or to what it cannot load.
+void add_initramfs(const GuestRoot& root, std::string_view loader_path, BootEntry& entry);
 
 // Replaces device names in root=, resume= and the like in one line of configuration. rename gets the
 // parameter's name and the device and returns the new value, or "" to leave it.

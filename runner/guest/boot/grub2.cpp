@@ -152,8 +152,7 @@ class Parser {
         open_->entry.options += (index > 2 ? " " : "") + expand(words[index], variables_);
     } else if (is_initrd_command(words[0])) {
       for (std::size_t index = 1; index < words.size(); ++index)
-        if (auto path = find_boot_file(root_, expand(words[index], variables_)))
-          open_->entry.initramfs.push_back(*path);
+        add_initramfs(root_, expand(words[index], variables_), open_->entry);
     }
   }
 

@@ -57,8 +57,7 @@ std::vector<BootEntry> read_loader_entries(GuestRoot& root, const std::string& d
       } else if (key == "initrd") {
         // Fedora writes several, and grub variables such as $tuned_initrd that are usually empty.
         std::string files = expand(value);
-        for (std::string_view word : words_of(files))
-          if (auto path = find_boot_file(root, word)) entry.initramfs.push_back(*path);
+        for (std::string_view word : words_of(files)) add_initramfs(root, word, entry);
       } else if (key == "options") {
         entry.options += (entry.options.empty() ? "" : " ") + expand(value);
       }
@@ -70,35 +69,38 @@ std::vector<BootEntry> read_loader_entries(GuestRoot& root, const std::string& d
   return entries;
 }
 
+// The entries may lie apart from the loader and its settings, which are on the ESP: on an extended boot
+// loader partition, which is then mounted at /boot. The loader shows those of both.
 BootMenu read_systemd_boot(GuestRoot& root) {
+  constexpr const char* kPlaces[] = {"/boot/efi", "/efi", "/boot"};
   BootMenu menu;
-  for (const char* top : {"/boot/efi", "/efi", "/boot"}) {
-    std::string place = top;
-    std::vector<BootEntry> entries = read_loader_entries(
-        root, place + "/loader/entries", [](std::string_view text) { return std::string(text); });
+  std::string pattern;
+  bool installed = false;
+  for (const std::string place : kPlaces) {
     std::optional<std::string> settings = root.read_if_sane(place + "/loader/loader.conf", 65536);
-    if (entries.empty() || (!settings && !root.is_directory(place + "/EFI/systemd"))) continue;
-    menu.loader = "systemd-boot";
-    std::string pattern;
-    std::string lines = settings.value_or("");
-    for (std::string_view line : lines_of(lines)) {
+    installed = installed || settings || root.is_directory(place + "/EFI/systemd");
+    std::string text = settings.value_or("");
+    for (std::string_view line : lines_of(text)) {
       std::vector<std::string_view> words = words_of(line);
       if (words.size() >= 2 && words[0] == "default") pattern = words[1];
     }
-    bool found = false;
-    for (BootEntry& entry : entries) {
+  }
+  if (!installed) return menu;
+  if (pattern.ends_with(".conf")) pattern.resize(pattern.size() - 5);
+  bool found = false;
+  for (const std::string place : kPlaces) {
+    for (BootEntry& entry : read_loader_entries(root, place + "/loader/entries",
+                                                [](std::string_view text) { return std::string(text); })) {
       menu.files.push_back(entry.file);
       entry.position = entry.id + ".conf";
       if (entry.kernel.empty()) continue;
-      std::string stem = pattern;
-      if (stem.ends_with(".conf")) stem.resize(stem.size() - 5);
-      bool matches =
-          stem.ends_with('*') ? entry.id.starts_with(stem.substr(0, stem.size() - 1)) : entry.id == stem;
-      if (!found && !stem.empty() && matches) entry.is_default = found = true;
+      bool matches = pattern.ends_with('*') ? entry.id.starts_with(pattern.substr(0, pattern.size() - 1))
+                                            : entry.id == pattern;
+      if (!found && !pattern.empty() && matches) entry.is_default = found = true;
       menu.entries.push_back(std::move(entry));
     }
-    if (!menu.entries.empty()) break;
   }
+  if (!menu.entries.empty()) menu.loader = "systemd-boot";
   return menu;
 }
 

@@ -17,11 +17,26 @@ std::pair<std::string_view, std::string_view> split_first(std::string_view line,
 }
 
 // syslinux takes paths relative to its configuration file: "../vmlinuz-linux" beside /boot/syslinux.
+std::string path_beside(std::string_view path, const std::string& file) {
+  return path.starts_with('/') ? "" : file.substr(0, file.rfind('/') + 1) + std::string(path);
+}
+
 std::optional<std::string> find_beside(const GuestRoot& root, std::string_view path,
                                        const std::string& file) {
-  std::string beside = file.substr(0, file.rfind('/') + 1) + std::string(path);
-  if (!path.starts_with('/') && root.is_file(beside)) return root.resolve(beside, /*follow_last=*/false);
+  std::string beside = path_beside(path, file);
+  if (!beside.empty() && root.is_file(beside)) return root.resolve(beside, /*follow_last=*/false);
   return find_boot_file(root, path);
+}
+
+void add_initramfs_beside(const GuestRoot& root, std::string_view path, const std::string& file,
+                          BootEntry& entry) {
+  std::string beside = path_beside(path, file);
+  if (std::optional<std::string> found = find_beside(root, path, file))
+    entry.initramfs.push_back(*found);
+  else if (!beside.empty() && root.status(beside).kind != NodeKind::kAbsent)
+    entry.unusable.push_back(root.resolve(beside));
+  else
+    add_initramfs(root, path, entry);
 }
 
 }  // namespace
@@ -60,15 +75,13 @@ BootMenu read_extlinux(GuestRoot& root) {
       } else if (key == "initrd") {
         std::string list(value);
         std::replace(list.begin(), list.end(), ',', ' ');
-        for (std::string_view one : words_of(list))
-          if (auto path = find_beside(root, one, place)) entries.back().initramfs.push_back(*path);
+        for (std::string_view one : words_of(list)) add_initramfs_beside(root, one, place, entries.back());
       } else if (key == "append") {
         entries.back().options = value;
         // An older way to name the initramfs.
         for (std::string_view option : words_of(value))
           if (option.starts_with("initrd="))
-            if (auto path = find_beside(root, option.substr(7), place))
-              entries.back().initramfs.push_back(*path);
+            add_initramfs_beside(root, option.substr(7), place, entries.back());
       }
     }
     for (BootEntry& entry : entries) {
@@ -111,7 +124,7 @@ BootMenu read_grub_legacy(GuestRoot& root) {
         for (++index; index < words.size(); ++index)
           entries.back().options += (entries.back().options.empty() ? "" : " ") + std::string(words[index]);
       } else if (word == "initrd") {
-        if (auto path = find_boot_file(root, value)) entries.back().initramfs.push_back(*path);
+        add_initramfs(root, value, entries.back());
       }
     }
     std::size_t index = all_digits(chosen) && chosen.size() < 4 ? std::stoul(chosen) : 0;

@@ -60,9 +60,16 @@ void check_files(Repair& repair, std::size_t chosen) {
              holds ? std::to_string(status.size) + " bytes" : "is not in the guest, or empty");
     if (!holds) missing.push_back(path);
   }
+  // One image that is there may do without another, such as a microcode's.
+  if (repair.kernels[chosen].initramfs.empty())
+    for (const std::string& path : repair.kernels[chosen].unusable) {
+      add_fact(repair, "initramfs", path, false, "is not in the guest, or no regular file");
+      missing.push_back(path);
+    }
   if (!missing.empty())
-    refuse("its boot loader's default entry needs " + joined(missing) + ", which is not there or empty",
-           "Install the kernel again in the source machine and export it again.");
+    refuse(
+        "its boot loader's default entry needs " + joined(missing) + ", which is not there, empty or no file",
+        "Install the kernel again in the source machine and export it again.");
 }
 
 void check_kernels(Repair& repair) {

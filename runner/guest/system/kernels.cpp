@@ -103,6 +103,7 @@ std::vector<InstalledKernel> find_kernels(GuestRoot& root, const BootMenu& menu)
       kernels.push_back({.version = find_version(root, entry.kernel, versions),
                          .image = entry.kernel,
                          .initramfs = entry.initramfs,
+                         .unusable = entry.unusable,
                          .in_menu = true,
                          .options = entry.options});
       kernel = &kernels.back();
@@ -111,6 +112,7 @@ std::vector<InstalledKernel> find_kernels(GuestRoot& root, const BootMenu& menu)
       kernel->is_default = true;
       kernel->options = entry.options;
       if (!entry.initramfs.empty()) kernel->initramfs = entry.initramfs;
+      kernel->unusable = entry.unusable;
     }
   }
   for (const std::string& name : root.list("/boot")) {

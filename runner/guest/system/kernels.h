@@ -14,6 +14,7 @@ struct InstalledKernel {
   std::string version;                 // of its module directory; "" where it is not known
   std::string image;                   // path in the guest
   std::vector<std::string> initramfs;  // paths in the guest; several are unpacked in their order
+  std::vector<std::string> unusable;   // images that its entry names and that are no files
   bool is_default = false;
   bool in_menu = false;
   std::string options;  // the command line of its (default) entry

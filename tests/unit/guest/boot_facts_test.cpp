@@ -1,6 +1,8 @@
 // What a repair says about the guest's next start: each thing it needs, and what that came to.
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "tests/unit/guest/test_guest.h"
 
 namespace hyper2kvm::guest {
@@ -105,6 +107,21 @@ TEST_F(BootFacts, CrypttabIsLookedUpAndWhatIsMadeFromItIsThere) {
   EXPECT_THAT(facts_of(outcome, "fstab"),
               Contains("fstab /dev/mapper/secret (/secret): yes made from /etc/crypttab"));
   EXPECT_THAT(outcome.warnings, Contains(HasSubstr("/etc/crypttab: UUID=gone (lost)")));
+}
+
+TEST_F(BootFacts, AnInitramfsThatIsNoFileIsNamedInTheError) {
+  std::filesystem::remove(guest_.tree.path("/boot/initrd.img-6.1.0-test"));
+  guest_.tree.directory("/boot/initrd.img-6.1.0-test");
+  Outcome outcome = repair();
+  EXPECT_THAT(outcome.error, HasSubstr("needs /boot/initrd.img-6.1.0-test, which is"));
+  EXPECT_THAT(
+      facts_of(outcome, "initramfs"),
+      ElementsAre("initramfs /boot/initrd.img-6.1.0-test: no is not in the guest, or no regular file"));
+}
+
+TEST_F(BootFacts, AnInitramfsThatIsNotThereIsNamedInTheError) {
+  std::filesystem::remove(guest_.tree.path("/boot/initrd.img-6.1.0-test"));
+  EXPECT_THAT(repair().error, HasSubstr("needs /boot/initrd.img-6.1.0-test, which is"));
 }
 
 TEST_F(BootFacts, AreListedOfARepairThatFailsForOneOfThem) {

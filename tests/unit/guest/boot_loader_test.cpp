@@ -203,6 +203,52 @@ TEST(SystemdBoot, ReadsItsMenu) {
               ElementsAre("/boot/intel-ucode.img", "/boot/initramfs-linux.img"));
 }
 
+// bootctl's way where the ESP is too small for kernels: the loader and its settings on the ESP, the entries
+// and what they start on a partition of their own.
+TEST(SystemdBoot, FindsItsEntriesOnAnExtendedBootLoaderPartition) {
+  Tree tree;
+  tree.file("/efi/loader/loader.conf", "timeout 0\ndefault debian-6.1.0-1*\n")
+      .file("/efi/EFI/systemd/systemd-bootx64.efi", "loader")
+      .file("/boot/debian/6.1.0-1/linux", "k")
+      .file("/boot/debian/6.1.0-1/initrd.img-6.1.0-1", "i")
+      .file("/boot/loader/entries/debian-6.1.0-2.conf", "linux /debian/6.1.0-1/linux\n")
+      .file(
+          "/boot/loader/entries/debian-6.1.0-1.conf",
+          "linux /debian/6.1.0-1/linux\ninitrd /debian/6.1.0-1/initrd.img-6.1.0-1\noptions root=/dev/sda3\n");
+  BootMenu menu = menu_of(tree);
+  EXPECT_EQ(menu.loader, "systemd-boot");
+  ASSERT_EQ(menu.entries.size(), 2u);
+  EXPECT_EQ(menu.default_entry()->id, "debian-6.1.0-1");
+  EXPECT_THAT(menu.default_entry()->initramfs, ElementsAre("/boot/debian/6.1.0-1/initrd.img-6.1.0-1"));
+  EXPECT_EQ(menu.files.size(), 2u);
+}
+
+TEST(SystemdBoot, IsNotThereWhereOnlyEntriesAre) {
+  Tree tree;
+  tree.file("/boot/vmlinuz", "k").file("/boot/loader/entries/a.conf", "linux /vmlinuz\n");
+  EXPECT_EQ(menu_of(tree).loader, "");
+}
+
+// What each loader is told to load and what is no file.
+TEST(BootLoader, AnImageThatIsNoFileIsRemembered) {
+  for (auto [file, text] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"/boot/grub/grub.cfg",
+            "menuentry x {\n linux /vmlinuz root=x\n initrd /cpu.img /initrd.img $none\n}\n"},
+           {"/boot/grub/menu.lst", "title x\nroot (hd0,0)\nkernel /vmlinuz root=x\ninitrd /initrd.img\n"},
+           {"/boot/extlinux/extlinux.conf", "LABEL x\nLINUX ../vmlinuz\nINITRD ../initrd.img\n"},
+           {"/boot/loader/loader.conf", "default x\n"}}) {
+    Tree tree;
+    tree.file("/boot/vmlinuz", "k").directory("/boot/initrd.img").file(file, text);
+    if (std::string(file).ends_with("loader.conf"))
+      tree.file("/boot/loader/entries/x.conf", "linux /vmlinuz\ninitrd /initrd.img\noptions root=x\n");
+    BootMenu menu = menu_of(tree);
+    ASSERT_NE(menu.default_entry(), nullptr) << file;
+    EXPECT_THAT(menu.default_entry()->initramfs, IsEmpty()) << file;
+    EXPECT_THAT(menu.default_entry()->unusable, testing::Contains("/boot/initrd.img")) << file;
+    EXPECT_THAT(menu.default_entry()->unusable, testing::Not(testing::Contains(HasSubstr("none")))) << file;
+  }
+}
+
 TEST(BootLoader, TheEnvironmentBlockKeepsItsSize) {
   TestGuest guest;
   make_debian(guest);
