@@ -87,4 +87,16 @@ std::string ConsoleLog::reason() const {
   return panic.empty() ? last : panic;
 }
 
+bool ConsoleLog::halted() const {
+  std::string all = text();
+  for (std::size_t begin = 0; begin < all.size();) {
+    std::size_t end = std::min(all.find('\n', begin), all.size());
+    std::string line = cleaned(std::string_view(all).substr(begin, end - begin));
+    begin = end + 1;
+    if (line.starts_with("Kernel panic")) return false;
+    if (line == "reboot: System halted" || line == "reboot: Power down") return true;
+  }
+  return false;
+}
+
 }  // namespace hyper2kvm::appliance

@@ -23,6 +23,8 @@ class ConsoleLog {
   // no part of a register dump or a call trace. Without the time, at most 300 characters, printable; empty
   // when nothing was printed.
   std::string reason() const;
+  // True where the kernel has said that it has halted, before any panic: nothing of it was running any more.
+  bool halted() const;
 
  private:
   std::string head_;

@@ -156,6 +156,12 @@ void serve(Terminal& terminal, const guest::Request& request, guest::Answer& ans
     answer.success = true;
     terminal.write_line(guest::serialize(answer));
     while (true) ::pause();
+  } else if (what == "answer and crash") {
+    answer.success = true;
+    terminal.write_line(guest::serialize(answer));
+    terminal.drain();
+    std::ofstream("/proc/sysrq-trigger") << "c" << std::flush;
+    while (true) ::pause();
   } else if (what == "endless line") {
     int line = ::open("/dev/ttyS0", O_WRONLY | O_NOCTTY | O_CLOEXEC);
     std::string piece(1 << 20, 'x');

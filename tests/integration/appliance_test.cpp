@@ -377,6 +377,11 @@ TEST_F(Appliance, TheTimeLimitHoldsForAMachineThatDoesNotEnd) {
   expect_nothing_left();
 }
 
+TEST_F(Appliance, ACrashBetweenTheAnswerAndTheEndIsAnError) {
+  EXPECT_THAT(error_of("answer and crash"), HasSubstr("after the answer: Kernel panic"));
+  expect_nothing_left();
+}
+
 TEST_F(Appliance, NoProcessIsLeftWhenWeAreKilledOurselves) {
   add_disk(make_raw_disk("disk.raw"));
   os::Pipe pipe = os::make_pipe();

@@ -38,6 +38,23 @@ TEST(ConsoleLog, TheReasonIsTheLastLineOfAnOrdinaryEnd) {
             "reboot: System halted");
 }
 
+TEST(ConsoleLog, TellsACrashOfWhatHasHaltedFromOneOfWhatHasNot) {
+  EXPECT_TRUE(log_of("[    0.490000] reboot: System halted\n").halted());
+  EXPECT_TRUE(log_of("<0>[    0.490000] reboot: Power down\n").halted());
+  EXPECT_TRUE(
+      log_of("[    0.490000] reboot: System halted\n"
+             "[    0.490000] Kernel panic - not syncing: Kernel mode fault at addr 0x14, ip 0x60052f5d\n")
+          .halted());
+  EXPECT_FALSE(
+      log_of("[    0.480000] Kernel panic - not syncing: Kernel mode fault at addr 0x14, ip 0x60052f5d\n"
+             "[    0.490000] reboot: System halted\n")
+          .halted());
+  EXPECT_FALSE(log_of("[    0.490000] the guest says reboot: System halted\n").halted());
+  // What a program writes into the kernel's log has another level than the kernel's own lines.
+  EXPECT_FALSE(log_of("<8>[    0.490000] reboot: System halted\n").halted());
+  EXPECT_FALSE(log_of("").halted());
+}
+
 TEST(ConsoleLog, TheReasonOfACrashIsThePanicAndNotItsDump) {
   EXPECT_EQ(log_of("[    1.360000] EXT4-fs error (device vda1): bad header\n"
                    "[    4.510000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n"
