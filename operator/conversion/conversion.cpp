@@ -55,6 +55,20 @@ kubevirt::Wishes read_wishes(const Json& object) {
   return wishes;
 }
 
+LibvirtWishes read_libvirt(const Json& object) {
+  LibvirtWishes wishes;
+  wishes.uri = text_at(object, {"uri"});
+  wishes.secret = text_at(object, {"secretName"});
+  wishes.name = text_at(object, {"name"});
+  wishes.pool = text_at(object, {"pool"});
+  wishes.network = text_at(object, {"network"});
+  wishes.bridge = text_at(object, {"bridge"});
+  wishes.autostart = flag_at(object, {"autostart"});
+  wishes.start = flag_at(object, {"start"});
+  wishes.overwrite = flag_at(object, {"overwrite"});
+  return wishes;
+}
+
 Spec read_spec(const Json& object) {
   Spec spec;
   spec.source_claim = text_at(object, {"spec", "source", "persistentVolumeClaim", "claimName"});
@@ -92,6 +106,9 @@ Spec read_spec(const Json& object) {
   if (const Json* wishes = find_at(object, {"spec", "register", "kubevirt"});
       wishes != nullptr && wishes->is_object())
     spec.kubevirt = read_wishes(*wishes);
+  if (const Json* wishes = find_at(object, {"spec", "register", "libvirt"});
+      wishes != nullptr && wishes->is_object())
+    spec.libvirt = read_libvirt(*wishes);
   return spec;
 }
 

@@ -18,6 +18,14 @@ namespace hyper2kvm::conversion {
 
 using kube::Json;
 
+// spec.register.libvirt: which libvirt, and the manifest's own words for what is registered there.
+struct LibvirtWishes {
+  std::string uri;  // without what tells where the secret is
+  std::string secret;
+  std::string name, pool, network, bridge;
+  bool autostart = false, start = false, overwrite = false;
+};
+
 struct Spec {
   std::string source_claim;
   // In the source claim, one of the two; neither where the claim is a block volume.
@@ -43,6 +51,7 @@ struct Spec {
   Json tolerations;    // null: none
   std::string rate_limit;
   std::optional<kubevirt::Wishes> kubevirt;  // spec.register.kubevirt
+  std::optional<LibvirtWishes> libvirt;      // spec.register.libvirt
 };
 
 struct Conversion {

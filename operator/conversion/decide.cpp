@@ -331,6 +331,9 @@ class Deciding {
   // What a block volume cannot take.
   std::string problem_of_block() const {
     if (!block_volumes().output) return "";
+    if (it_.spec.libvirt)
+      return "and libvirt's pool takes the machine's disks from files. Name a claim with volumeMode "
+             "Filesystem.";
     if (it_.spec.source_claim == it_.output_claim_name())
       return "and the source too. Name another claim for the disks.";
     if (!it_.spec.format.empty() && it_.spec.format != "raw")
@@ -401,6 +404,8 @@ class Deciding {
           plan(*result->success);
         else if (result->success && it_.spec.kubevirt)
           register_machine(*result->success);
+        else if (result->success && it_.spec.libvirt)
+          confirm_domain(*result->success);
         else if (result->success)
           succeed(*result->success);
         else
@@ -607,6 +612,20 @@ class Deciding {
     look_again(seconds(1));
   }
 
+  // The runner has registered it, or there is none.
+  void confirm_domain(const contract::TerminationResult& result) {
+    if (result.total_disks == 0 || result.dry_run) return succeed(result);
+    if (result.domain.empty())
+      return end_attempt({"NotRegistered", "register",
+                          "The runner does not say which domain it made. Use a runner image of the "
+                          "operator's own version.",
+                          false});
+    condition(
+        "Registered", "True", "Succeeded",
+        "The domain " + contract::printable(result.domain) + " was made at " + it_.spec.libvirt->uri + ".");
+    succeed(result);
+  }
+
   // --- the end ---
   void succeed(const contract::TerminationResult& result) {
     if (result.total_disks == 0 || result.dry_run)
@@ -698,6 +717,7 @@ class Deciding {
     phase(Phase::kFailed, message);
     condition("Running", "False", failure.reason, message);
     condition("Converted", "False", failure.reason, message);
+    if (it_.spec.libvirt) condition("Registered", "False", failure.reason, message);
     condition("Ready", "False", failure.reason, message);
     condition("Failed", "True", failure.reason, message);
     announce(true, failure.reason, message);

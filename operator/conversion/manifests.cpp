@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "operator/conversion/registration.h"
 #include "operator/conversion/words.h"
 
 namespace hyper2kvm::conversion {
@@ -46,10 +47,15 @@ Json overrides_of(const Spec& spec) {
   if (!fixes && kube::find_at(pipeline, {"inspect", "enabled"}) == nullptr)
     pipeline["inspect"]["enabled"] = false;
   Json overrides = {{"pipeline", pipeline}};
+  if (spec.libvirt) overrides["libvirt"] = libvirt_section(*spec.libvirt);
   Json vm = spec.vm.is_object() ? spec.vm : Json::object();
   vm.erase("name");  // an option of its own
   if (!vm.empty()) overrides["vm"] = vm;
   return overrides;
+}
+
+bool registers_with_libvirt(const Spec& spec, Work work) {
+  return spec.libvirt.has_value() && work == Work::kConvert;
 }
 
 // A claim that the runner writes to.
@@ -109,6 +115,9 @@ Json make_container(const Conversion& conversion, const RunnerDefaults& defaults
     else if (volume.place != kOutputFolder)
       container["volumeMounts"].push_back({{"name", volume.name}, {"mountPath", volume.place}});
   }
+  if (registers_with_libvirt(spec, work))
+    container["volumeMounts"].push_back(
+        {{"name", "libvirt"}, {"mountPath", kLibvirtFolder}, {"readOnly", true}});
   if (!spec.image_pull_policy.empty()) container["imagePullPolicy"] = spec.image_pull_policy;
   return container;
 }
@@ -218,6 +227,11 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
   for (const OutputVolume& volume : outputs)
     pod["volumes"].push_back(
         {{"name", volume.name}, {"persistentVolumeClaim", {{"claimName", volume.claim}}}});
+  // A secret that is missing keeps no pod waiting: the runner tells which file it lacks.
+  if (registers_with_libvirt(spec, work))
+    pod["volumes"].push_back(
+        {{"name", "libvirt"},
+         {"secret", {{"secretName", spec.libvirt->secret}, {"defaultMode", 0400}, {"optional", true}}}});
   const bool has_folder = !outputs.empty() && outputs[0].place == kOutputFolder;
   if (!has_folder)
     pod["volumes"].push_back({{"name", "output"}, {"emptyDir", {{"sizeLimit", kReportLimit}}}});
@@ -233,6 +247,7 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
                        {"annotations", job["metadata"]["annotations"]}};
   // Evicting a conversion costs all that it has done.
   pod_metadata["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] = "false";
+  if (registers_with_libvirt(spec, work)) pod_metadata["labels"][kRegistersLabel] = "libvirt";
   // The operator retries itself: it knows which failures may pass.
   if (node_slot) {
     pod["affinity"] = keep_apart(*node_slot, defaults.namespaces);

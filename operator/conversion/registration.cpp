@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <string_view>
+#include <utility>
 
 #include "operator/conversion/words.h"
 #include "runner/os/error.h"
@@ -29,9 +32,62 @@ std::string problem_of_networks(const kubevirt::Wishes& wishes) {
   return "";
 }
 
+bool is_ssh(const LibvirtWishes& wishes) { return wishes.uri.starts_with("qemu+ssh://"); }
+
+// What the runner adds to the URI must not be said twice, and nothing in it may name a file of the pod.
+bool is_uri(const LibvirtWishes& wishes) {
+  if (!is_ssh(wishes) && !wishes.uri.starts_with("qemu+tls://")) return false;
+  const std::string_view rest = std::string_view(wishes.uri).substr(std::string_view("qemu+ssh://").size());
+  const std::size_t slash = rest.find('/');
+  if (slash == 0 || slash == std::string_view::npos) return false;
+  if (rest.substr(slash) != "/system") return false;
+  return std::ranges::all_of(rest.substr(0, slash), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("@.:[]_~-").find(c) != std::string_view::npos;
+  });
+}
+
+std::string problem_of_libvirt(const Spec& spec) {
+  const LibvirtWishes& wishes = *spec.libvirt;
+  if (spec.kubevirt) return "Name either spec.register.kubevirt or spec.register.libvirt, and not both.";
+  if (!is_uri(wishes))
+    return "spec.register.libvirt.uri is \"" + wishes.uri +
+           "\", which is no libvirt that a pod can reach. Write it like qemu+tls://HOST/system or "
+           "qemu+ssh://root@HOST/system.";
+  if (wishes.secret.empty())
+    return "spec.register.libvirt.secretName is empty. Name the Secret with what the host lets in.";
+  if (wishes.pool.empty())
+    return "spec.register.libvirt.pool is empty. Name a storage pool of the host: it cannot see the claim.";
+  if (!wishes.network.empty() && !wishes.bridge.empty())
+    return "Name either spec.register.libvirt.network or spec.register.libvirt.bridge, and not both.";
+  if (!spec.disk_claims.empty())
+    return "spec.output.diskClaimTemplates is set, and a machine for libvirt is converted into one claim. "
+           "Name one, or a spec.output.volumeClaimTemplate.";
+  return "";
+}
+
 }  // namespace
 
+Json libvirt_section(const LibvirtWishes& wishes) {
+  const std::string folder = kLibvirtFolder;
+  Json section = {
+      {"enabled", true},
+      {"uri", wishes.uri + (is_ssh(wishes) ? "?keyfile=" + folder + "/ssh-privatekey&known_hosts=" + folder +
+                                                 "/known_hosts"
+                                           : "?pkipath=" + folder)},
+      {"pool", wishes.pool},
+      {"autostart", wishes.autostart},
+      {"start", wishes.start},
+      {"overwrite", wishes.overwrite}};
+  // What is not said here is not the input's to say: it does not know this host.
+  for (const auto& [key, value] : {std::pair("name", wishes.name), std::pair("network", wishes.network),
+                                   std::pair("bridge", wishes.bridge)})
+    section[key] = value.empty() ? Json() : Json(value);
+  return section;
+}
+
 std::string problem_of_registration(const Spec& spec) {
+  if (spec.libvirt) return problem_of_libvirt(spec);
   if (!spec.kubevirt) return "";
   if (!spec.format.empty() && spec.format != "raw")
     return "spec.output.format is " + spec.format +

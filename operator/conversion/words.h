@@ -20,6 +20,8 @@ inline constexpr const char* kConversionLabel = "hyper2kvm.io/conversion-uid";
 inline constexpr const char* kConversionAnnotation = "hyper2kvm.io/conversion";
 // Which of its node's slots a runner has (node_slots.h).
 inline constexpr const char* kNodeSlotLabel = "hyper2kvm.io/node-slot";
+// Of a runner's pod that talks to a libvirt: "libvirt". A network policy tells it by this from the others.
+inline constexpr const char* kRegistersLabel = "hyper2kvm.io/registers";
 inline constexpr const char* kAttemptLabel = "hyper2kvm.io/attempt";
 inline constexpr const char* kRunnerContainer = "runner";
 

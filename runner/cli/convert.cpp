@@ -104,7 +104,7 @@ void apply_libvirt(const ConvertArguments& arguments, contract::Manifest& manife
   if (!libvirt.enabled) return;
   if (!arguments.libvirt_uri.empty()) libvirt.uri = arguments.libvirt_uri;
   if (!arguments.pool.empty()) libvirt.pool = arguments.pool;
-  if (!arguments.name.empty()) libvirt.name = arguments.name;
+  if (libvirt.name.empty()) libvirt.name = arguments.name;
   // One of the two on the command line takes the place of either in the manifest.
   if (!arguments.network.empty() || !arguments.bridge.empty()) {
     libvirt.network = arguments.network;
@@ -203,7 +203,7 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
   app.add_option("--name", arguments.name, "Name of the machine; else the one it had")->type_name("NAME");
   app.add_flag("--no-fix", arguments.no_fix, "Only convert: the guest is neither opened nor changed");
   app.add_option("--override", arguments.overrides,
-                 "What goes over the input's own vm and pipeline: JSON, in the manifest's words")
+                 "What goes over the input's own vm, pipeline and libvirt: JSON, in the manifest's words")
       ->type_name("JSON");
   app.add_flag("--dry-run", arguments.dry_run, "Change nothing anywhere, show what would be done");
   app.add_flag("--no-check-grains", arguments.no_check_grains,
@@ -260,6 +260,8 @@ void check(const ConvertArguments& arguments) {
 }
 
 void apply(const ConvertArguments& arguments, pipeline::Job& job) {
+  // The name goes over both of the input's own; what is overridden may name the domain apart.
+  if (!arguments.name.empty() && job.parsed.manifest.libvirt) job.parsed.manifest.libvirt->name.clear();
   if (!arguments.overrides.empty()) contract::override_manifest(job.parsed, arguments.overrides);
   contract::Manifest& manifest = job.parsed.manifest;
   if (!arguments.output_directory.empty())

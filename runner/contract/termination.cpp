@@ -25,6 +25,15 @@ json disk_json(const Artifact& artifact) {
           {"boot_order_hint", artifact.boot_order_hint}};
 }
 
+// What the stage `register` says of it.
+std::string domain_of(const Report& report) {
+  for (const StageResult& stage : report.stages)
+    if (report.success && stage.name == "register" && stage.success && stage.result.contains("domain") &&
+        stage.result["domain"].is_string())
+      return stage.result["domain"].get<std::string>();
+  return "";
+}
+
 bool fits(const json& object) { return dump(object).size() <= kTerminationMessageBytes; }
 
 void cut_error(json& object, const std::string& error) {
@@ -62,6 +71,8 @@ std::string to_termination_message(const Report& report, bool may_pass) {
     object["may_pass"] = may_pass;
   }
   if (report.machine) object["machine"] = to_json(*report.machine, kMachineBytes);
+  if (std::string domain = domain_of(report); !domain.empty())
+    object["domain"] = printable(domain, kNameBytes);
   for (const Artifact& artifact : report.artifacts) object["disks"].push_back(disk_json(artifact));
   cut_error(object, error);
   while (!fits(object) && !object["disks"].empty()) object["disks"].erase(object["disks"].size() - 1);
@@ -101,6 +112,7 @@ TerminationResult parse_termination_message(std::string_view text) {
   result.manifest_path = section.line("manifest_path");
   result.source_vm_name = section.line("source_vm_name");
   result.dry_run = section.boolean("dry_run", false);
+  result.domain = section.line("domain");
   result.total_disks = count(section, "total_disks");
   result.total_warnings = count(section, "total_warnings");
   section.each("disks", kTerminationMessageBytes,

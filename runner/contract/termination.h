@@ -36,6 +36,8 @@ struct TerminationResult {
   std::vector<std::string> warnings;    // those that fitted
   std::size_t total_warnings = 0;       // all
   std::optional<MachineFacts> machine;  // of a success
+  // The domain that libvirt has of it; empty where none was made.
+  std::string domain;
 };
 
 // One JSON object of at most kTerminationMessageBytes. What is cut, in this order: warnings, then the end of

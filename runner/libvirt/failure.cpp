@@ -114,6 +114,9 @@ os::Error libvirt_error(const std::string& operation, const std::string& subject
   // OpenSSH draws a box around this one.
   if (contains(message, "IDENTIFICATION HAS CHANGED"))
     message = "the host shows another key than the one that is known of it";
+  // All that libvirt knows when the other side hangs up.
+  if (contains(message, "Unable to read TLS confirmation"))
+    message = "the host does not accept the client's certificate";
   message = trimmed(one_line(trimmed(message), 1000));
   if (!known.empty()) advice = known;
   return os::Error(kind, subject, "cannot " + operation + ": " + message, std::move(advice));

@@ -194,7 +194,13 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
   Together tasks(stop);
   if (registers(manifest))
     tasks.start([&](const os::StopToken& inner) {
-      libvirt::check_registration(*manifest.libvirt, machine_before_repair(manifest, verified), inner);
+      try {
+        libvirt::check_registration(*manifest.libvirt, machine_before_repair(manifest, verified), inner);
+      } catch (const Error& error) {
+        // Of the stage that it would have been, not of the one that it stops.
+        if (error.kind() == ErrorKind::kCancelled) throw;
+        record.stage("register", [&]() -> nlohmann::json { throw error; });
+      }
     });
   tasks.start([&](const os::StopToken& inner) {
     converted = convert_and_fix(job, settings, verified, workspaces.common(), workspaces.of_disks(), scratch,

@@ -369,9 +369,11 @@ TEST_F(LibvirtdTlsTest, AClientWithoutATrustedCertificateIsRefused) {
   // It trusts the server, and the server does not trust it.
   fs::path mixed = daemon_->path() / "mixed";
   fs::copy(stranger.client_certificates(), mixed);
-  fs::copy_file(daemon_->client_certificates() / "cacert.pem", mixed / "cacert.pem",
-                fs::copy_options::overwrite_existing);
+  os::write_text_atomically(mixed / "cacert.pem",
+                            os::read_text(stranger.client_certificates() / "cacert.pem", 1 << 16) +
+                                os::read_text(daemon_->client_certificates() / "cacert.pem", 1 << 16));
   os::Error refused = error_of(settings(mixed), machine(daemon_->path(), "stranger"));
+  EXPECT_THAT(refused.sentence(), HasSubstr("does not accept the client's certificate"));
   EXPECT_FALSE(refused.may_pass()) << refused.sentence();
   EXPECT_THAT(refused.advice(), HasSubstr("pkipath=DIRECTORY"));
   os::Error none = error_of(settings("/nonexistent"), machine(daemon_->path(), "nobody"));

@@ -101,6 +101,16 @@ TEST_F(PipelineTest, ConvertsAndReportsWhatItDid) {
   EXPECT_EQ(report["artifacts"][0]["checksum"], "sha256:" + sha256(outcome.boot_disk));
 }
 
+TEST_F(PipelineTest, ARegistrationThatCannotWorkIsAFailureOfItsOwnStage) {
+  manifest_["libvirt"] = {{"enabled", true}, {"uri", "qemu+unix:///system?socket=/nonexistent/socket"}};
+  pipeline::Outcome outcome = run();
+  EXPECT_EQ(outcome.exit_status, 1);
+  ASSERT_FALSE(outcome.report.errors.empty());
+  EXPECT_EQ(outcome.report.errors[0].stage, "register");
+  EXPECT_THAT(outcome.report.errors[0].message, HasSubstr("/nonexistent/socket"));
+  EXPECT_THAT(names_in(output()), ElementsAre("report.json"));
+}
+
 TEST_F(PipelineTest, TheSourceIsTheSameBitForBitAndKeepsItsTime) {
   std::string before = sha256(in("a.raw"));
   auto time = fs::last_write_time(in("a.raw"));

@@ -120,7 +120,8 @@ class Conversions : public kube::World {
     report.artifacts.push_back({.path = "/output/x/disk-0.qcow2", .disk_id = "disk-0", .format = "qcow2"});
     return report;
   }
-  // The same of a runner that says what a machine needs, as it must where one is registered.
+  // The same of a runner that says what a machine needs, or which domain it made, as it must where one is
+  // registered.
   static contract::Report success_with_machine() {
     contract::Report report = success();
     report.artifacts[0].path = "/output/disk.img";
@@ -132,6 +133,7 @@ class Conversions : public kube::World {
                                             .virtio = true,
                                             .nics = {{.mac = "00:50:56:aa:bb:cc", .network = "VM Network"}},
                                             .total_nics = 1};
+    report.stages.push_back({.name = "register", .success = true, .result = {{"domain", "web"}}});
     return report;
   }
   // Of a runner that only looks which disks there are: the n-th of n GiB.

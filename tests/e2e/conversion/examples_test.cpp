@@ -132,6 +132,9 @@ TEST_F(Examples, ThatAreWrongAreRefusedWithThePlace) {
               testing::HasSubstr("spec.pipeline.validate.boot.timeout_seconds"));
   EXPECT_THAT(refusal("kubevirt.yaml", "runStrategy: Always", "runStrategy: Sometimes"),
               testing::HasSubstr("spec.register.kubevirt.runStrategy"));
+  EXPECT_THAT(refusal("libvirt.yaml", "qemu+tls://kvm1.example.org/system", "qemu:///system"),
+              testing::HasSubstr("spec.register.libvirt.uri"));
+  EXPECT_THAT(refusal("libvirt.yaml", "pool: default", ""), testing::HasSubstr("spec.register.libvirt.pool"));
   EXPECT_THAT(refusal("block.yaml", "volumeMode: Block", "volumeMode: Brick"),
               testing::HasSubstr("spec.output.volumeClaimTemplate.volumeMode"));
 }

@@ -151,6 +151,19 @@ class Templates(unittest.TestCase):
         self.assertEqual(budget["spec"]["selector"], selector)
         self.assertEqual(objects[("Service", "system", "demo-hyper2kvm-metrics")]["spec"]["selector"], selector["matchLabels"])
 
+    def test_runners_reach_the_hosts_of_libvirt_and_nothing_else_where_they_are_named(self):
+        settings = ("networkPolicy.enabled=true", "networkPolicy.runnerNamespaces={blue}")
+        self.assertNotIn(("NetworkPolicy", "blue", "demo-hyper2kvm-libvirt"), self.render(*settings))
+        objects = self.render(*settings, "networkPolicy.libvirt.cidrs={192.0.2.0/24,2001:db8::/64}")
+        runners = objects[("NetworkPolicy", "blue", "demo-hyper2kvm-runners")]["spec"]
+        self.assertNotIn("egress", runners)
+        libvirt = objects[("NetworkPolicy", "blue", "demo-hyper2kvm-libvirt")]["spec"]
+        self.assertEqual(libvirt["podSelector"]["matchLabels"]["hyper2kvm.io/registers"], "libvirt")
+        self.assertEqual(libvirt["policyTypes"], ["Egress"])
+        self.assertEqual([peer["ipBlock"]["cidr"] for peer in libvirt["egress"][0]["to"]], ["192.0.2.0/24", "2001:db8::/64"])
+        self.assertEqual([port["port"] for port in libvirt["egress"][0]["ports"]], [16514, 22])
+        self.assertEqual({port["port"] for port in libvirt["egress"][1]["ports"]}, {53})
+
     def test_without_accounts_and_roles_of_its_own_it_uses_the_given_account(self):
         objects = self.render("rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=given")
         self.assertEqual(self.kinds(objects), ["Deployment", "Pod", "Service"])

@@ -42,6 +42,23 @@ TEST(OverrideManifest, TurnsStagesOnWhereTheManifestHasNone) {
   EXPECT_FALSE(parsed.manifest.pipeline.fix.enabled);
 }
 
+TEST(OverrideManifest, RegistersWithAnotherLibvirtThanTheManifestSays) {
+  ParsedManifest parsed = manifest(
+      R"(, "libvirt": {"enabled": false, "uri": "qemu:///session", "bridge": "br0", "start": true})");
+  override_manifest(parsed,
+                    R"({"libvirt": {"enabled": true, "pool": "vms", "network": "lan", "bridge": null}})");
+  ASSERT_TRUE(parsed.manifest.libvirt);
+  EXPECT_TRUE(parsed.manifest.libvirt->enabled);
+  EXPECT_EQ(parsed.manifest.libvirt->uri, "qemu:///session");
+  EXPECT_EQ(parsed.manifest.libvirt->pool, "vms");
+  EXPECT_EQ(parsed.manifest.libvirt->network, "lan");
+  EXPECT_EQ(parsed.manifest.libvirt->bridge, "");
+  EXPECT_TRUE(parsed.manifest.libvirt->start);
+  ParsedManifest other = manifest();
+  override_manifest(other, R"({"vm": {"cpu": 3}})");
+  EXPECT_FALSE(other.manifest.libvirt);
+}
+
 TEST(OverrideManifest, WarnsOfAnUnknownWord) {
   ParsedManifest parsed = manifest();
   override_manifest(parsed, R"({"pipeline": {"fix": {"magic": true}}})");

@@ -49,6 +49,18 @@ TEST(TerminationMessage, SaysWhatASuccessMade) {
   EXPECT_THAT(result.warnings, ElementsAre("no guest agent"));
 }
 
+TEST(TerminationMessage, NamesTheDomainThatWasMade) {
+  Report report;
+  report.success = true;
+  report.stages.push_back({.name = "register", .success = true, .result = {{"domain", "Web 01"}}});
+  EXPECT_EQ(parse_termination_message(to_termination_message(report)).domain, "Web 01");
+  report.stages[0].result = {{"domain", 7}};
+  EXPECT_EQ(parse_termination_message(to_termination_message(report)).domain, "");
+  report.stages[0] = {.name = "register", .success = false, .error = "refused"};
+  report.success = false;
+  EXPECT_EQ(parse_termination_message(to_termination_message(report)).domain, "");
+}
+
 MachineFacts machine_with_nics(std::size_t count) {
   MachineFacts machine{.name = "web01", .cpus = 2, .mem_gb = 4, .firmware = Firmware::kBios};
   for (std::size_t i = 0; i < count; ++i)

@@ -48,6 +48,11 @@ constexpr Case kCases[] = {
      R"({"register": {"kubevirt": {"networks": [{"source": "a", "pod": {}, "multus": {"networkName": "b"}}]}}})"},
     {"spec.register.kubevirt.networks[]: has(self.pod) != has(self.multus)",
      R"({"register": {"kubevirt": {"networks": [{"source": "a"}]}}})"},
+    {"spec.register: !(has(self.kubevirt) && has(self.libvirt))",
+     R"({"register": {"kubevirt": {}, "libvirt": {"uri": "qemu+tls://h/system", "secretName": "s", "pool": "p"}}})"},
+    {"spec.register.libvirt: !(has(self.network) && has(self.bridge))",
+     R"({"register": {"libvirt": {"uri": "qemu+tls://h/system", "secretName": "s", "pool": "p", "network": "a",
+                                  "bridge": "b"}}})"},
 };
 
 TEST(Rules, ThatTheServerMayIgnoreAreKeptByTheOperator) {
