@@ -47,6 +47,7 @@ kubevirt::Wishes read_wishes(const Json& object) {
     for (const Json& network : *networks) wishes.networks.push_back(read_network(network));
   wishes.instance_type = read_reference(object, "instancetype");
   wishes.preference = read_reference(object, "preference");
+  wishes.preference_of_guest = flag_at(object, {"preference", "fromGuest"});
   wishes.disk_bus = text_at(object, {"diskBus"});
   wishes.tpm = flag_at(object, {"tpm"});
   if (const Json* labels = find_at(object, {"labels"}); labels != nullptr && labels->is_object())

@@ -406,7 +406,23 @@ struct ConversionController::Parts {
   }
 
   void perform(const ApplyMachine& action, const Doing& doing) const {
-    doing.server.apply(kubevirt::kVirtualMachines, action.machine, kOperatorName);
+    Json machine = action.machine;
+    for (const std::string& name : action.preferences) {
+      if (!has_preference(doing.server, name)) continue;
+      machine["spec"]["preference"] = {{"name", name}, {"kind", kubevirt::kClusterPreferences.kind}};
+      break;
+    }
+    doing.server.apply(kubevirt::kVirtualMachines, machine, kOperatorName);
+  }
+  static bool has_preference(const kube::Client& server, const std::string& name) {
+    try {
+      return server.find(kubevirt::kClusterPreferences, {"", name}).has_value();
+    } catch (const ApiError& error) {
+      // An operator for some namespaces may see nothing of the whole cluster's: a machine needs no
+      // preference.
+      if (error.is_forbidden()) return false;
+      throw;
+    }
   }
   void perform(const DeleteMachine& action, const Doing& doing) const {
     remove(doing, kubevirt::kVirtualMachines, action.key, action.uid);

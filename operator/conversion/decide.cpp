@@ -608,7 +608,9 @@ class Deciding {
     condition("Registered", "False", "Registering", message);
     for (const std::string& guess : kubevirt::guesses(*result.machine, *it_.spec.kubevirt))
       announce(true, "Guessed", guess);
-    decision_.actions.emplace_back(ApplyMachine{std::move(machine)});
+    std::vector<std::string> preferences;
+    if (it_.spec.kubevirt->preference_of_guest) preferences = kubevirt::preferences_for(*result.machine);
+    decision_.actions.emplace_back(ApplyMachine{std::move(machine), std::move(preferences)});
     look_again(seconds(1));
   }
 

@@ -67,6 +67,8 @@ struct CreateJob {
 };
 struct ApplyMachine {
   Json machine;
+  // It gets the first of these preferences that the cluster has, if any.
+  std::vector<std::string> preferences;
 };
 struct DeleteMachine {
   kube::ObjectKey key;

@@ -103,6 +103,10 @@ std::string problem_of_registration(const Spec& spec) {
   if (!spec.kubevirt->name.empty() && kubevirt::machine_label(spec.kubevirt->name) != spec.kubevirt->name)
     return "spec.register.kubevirt.name is \"" + spec.kubevirt->name +
            "\", which is no name of a VirtualMachine. Use lower-case letters, digits and single dashes.";
+  if (spec.kubevirt->preference_of_guest && !spec.kubevirt->preference.name.empty())
+    return "spec.register.kubevirt.preference has a name and fromGuest. Leave one of them out.";
+  if (!spec.kubevirt->preference.kind.empty() && spec.kubevirt->preference.name.empty())
+    return "spec.register.kubevirt.preference has a kind and no name. Name the preference.";
   return problem_of_networks(*spec.kubevirt);
 }
 

@@ -23,11 +23,17 @@ constexpr std::uint32_t kGibWhereNobodySays = 2;
                   std::move(advice));
 }
 
+// It has no BIOS, and none of the PC's timers.
+bool is_arm(const contract::MachineFacts& facts) { return facts.architecture == "aarch64"; }
+
 void check(const contract::MachineFacts& facts, const std::vector<Disk>& disks) {
   if (disks.empty()) refuse(facts, "has no disk", "Convert at least one.");
   if (facts.secure_boot && facts.firmware != contract::Firmware::kUefi)
     refuse(facts, "asks for Secure Boot with BIOS firmware",
            "Set vm.firmware to uefi, or vm.secureboot to false, in the manifest.");
+  if (facts.secure_boot && is_arm(facts))
+    refuse(facts, "asks for Secure Boot, which KubeVirt has for x86_64 only",
+           "Set vm.secureboot to false in the manifest.");
   if (facts.nics.size() < facts.total_nics)
     refuse(facts,
            "has " + std::to_string(facts.total_nics) + " NICs, of which only " +
@@ -103,12 +109,14 @@ void add_disks(Json& domain_devices, Json& volumes, const contract::MachineFacts
 }
 
 Json firmware_of(const contract::MachineFacts& facts) {
-  if (facts.firmware != contract::Firmware::kUefi) return {{"bootloader", {{"bios", Json::object()}}}};
+  if (facts.firmware != contract::Firmware::kUefi && !is_arm(facts))
+    return {{"bootloader", {{"bios", Json::object()}}}};
   // KubeVirt's default is Secure Boot, which a loader without a signature does not pass.
   return {{"bootloader", {{"efi", {{"secureBoot", facts.secure_boot}}}}}};
 }
 
 Json clock_of(const contract::MachineFacts& facts) {
+  if (is_arm(facts)) return {{"utc", Json::object()}};
   Json timer = {{"hpet", {{"present", false}}},
                 {"pit", {{"tickPolicy", "delay"}}},
                 {"rtc", {{"tickPolicy", "catchup"}}}};
@@ -157,7 +165,7 @@ Json virtual_machine(const kube::ObjectKey& key, const contract::MachineFacts& f
                  {"firmware", firmware_of(facts)},
                  {"features", features_of(facts)},
                  {"clock", clock_of(facts)},
-                 {"machine", {{"type", facts.architecture == "aarch64" ? "virt" : "q35"}}}};
+                 {"machine", {{"type", is_arm(facts) ? "virt" : "q35"}}}};
   Json spec = {{"runStrategy", wishes.run_strategy}};
   if (wishes.instance_type.name.empty()) {
     // One socket: desktop editions of Windows use two at most, and many licences count them.
@@ -180,13 +188,41 @@ Json virtual_machine(const kube::ObjectKey& key, const contract::MachineFacts& f
   if (!networks.empty()) instance["networks"] = std::move(networks);
   if (!facts.architecture.empty())
     instance["architecture"] = facts.architecture == "x86_64" ? "amd64" : "arm64";
-  spec["template"] = {{"metadata", {{"labels", template_labels}}}, {"spec", std::move(instance)}};
+  Json template_metadata = {{"labels", template_labels}};
+  // By this consoles choose a picture, and KubeVirt's metrics tell machines apart.
+  const std::string& system = !facts.distribution.empty() ? facts.distribution : facts.os_type;
+  if (!system.empty() && system != "unknown")
+    template_metadata["annotations"] = {{"vm.kubevirt.io/os", system}};
+  spec["template"] = {{"metadata", std::move(template_metadata)}, {"spec", std::move(instance)}};
   return {
       {"apiVersion", kVirtualMachines.api_version()},
       {"kind", kVirtualMachines.kind},
       {"metadata",
        {{"namespace", key.name_space}, {"name", key.name}, {"labels", labels}, {"annotations", annotations}}},
       {"spec", std::move(spec)}};
+}
+
+std::vector<std::string> preferences_for(const contract::MachineFacts& facts) {
+  const std::string& id = facts.distribution;
+  const std::string major = facts.version.substr(0, facts.version.find('.'));
+  std::vector<std::string> names;
+  if (id == "centos") names.push_back("centos.stream" + major);
+  if (id.rfind("opensuse-", 0) == 0) names.push_back("opensuse." + id.substr(9));
+  for (const std::string& version : {facts.version, major})
+    if (!id.empty() && !version.empty()) names.push_back(id + "." + version);
+  if (!id.empty()) names.push_back(id);
+  // Made of the same sources.
+  if (id == "rocky" || id == "almalinux" || id == "ol") names.push_back("rhel." + major);
+  if (facts.os_type == "linux") names.emplace_back("linux");
+  // What the guest says of itself may be anything.
+  std::erase_if(names, [](const std::string& name) {
+    return name.size() > 253 || !std::all_of(name.begin(), name.end(), [](unsigned char letter) {
+             return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '.' ||
+                    letter == '-';
+           });
+  });
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
 }
 
 std::vector<std::string> guesses(const contract::MachineFacts& facts, const Wishes& wishes) {
@@ -196,7 +232,7 @@ std::vector<std::string> guesses(const contract::MachineFacts& facts, const Wish
                         std::to_string(facts.cpus == 0 ? kCpusWhereNobodySays : facts.cpus) + " CPUs and " +
                         std::to_string(facts.mem_gb == 0 ? kGibWhereNobodySays : facts.mem_gb) +
                         " GiB. Name an instance type to change that.");
-  if (facts.firmware == contract::Firmware::kUnknown)
+  if (facts.firmware == contract::Firmware::kUnknown && !is_arm(facts))
     sentences.emplace_back(
         "The firmware of the machine is not known: it gets BIOS. Set vm.firmware in the manifest to uefi if "
         "it does not start.");

@@ -17,6 +17,9 @@
 namespace hyper2kvm::kubevirt {
 
 inline const kube::ResourceType kVirtualMachines{"kubevirt.io", "v1", "virtualmachines", "VirtualMachine"};
+inline const kube::ResourceType kClusterPreferences{"instancetype.kubevirt.io", "v1beta1",
+                                                    "virtualmachineclusterpreferences",
+                                                    "VirtualMachineClusterPreference", false};
 
 enum class NetworkKind {
   kPod,     // the cluster's pod network; one NIC of a machine at most
@@ -45,6 +48,7 @@ struct Wishes {
   std::vector<NetworkMapping> networks;
   Reference instance_type;
   Reference preference;
+  bool preference_of_guest = false;  // the cluster's own for what was found in the guest
   std::string disk_bus;  // virtio, scsi, sata; empty: virtio where the guest is ready for it, else sata
   bool tpm = false;      // 2.0, whose state outlives a restart
   std::map<std::string, std::string> labels;
@@ -65,6 +69,10 @@ std::string machine_label(const std::string& wanted);
 kube::Json virtual_machine(const kube::ObjectKey& key, const contract::MachineFacts& facts,
                            const std::vector<Disk>& disks, const Wishes& wishes,
                            const std::string& conversion);
+
+// Names that a cluster-wide preference for this guest may have, the closest first, as KubeVirt's
+// common-instancetypes call them: "rhel.9", "centos.stream9", "debian", "linux". None of an unknown guest.
+std::vector<std::string> preferences_for(const contract::MachineFacts& facts);
 
 // What was guessed for it, a sentence each: amounts and firmware that the input does not tell.
 std::vector<std::string> guesses(const contract::MachineFacts& facts, const Wishes& wishes);

@@ -123,6 +123,45 @@ TEST_F(Registrations, WaitForKubeVirtAndMakeTheVirtualMachine) {
   EXPECT_TRUE(eventually([&] { return reason_of("other", "Ready") == "MachineExists"; }));
 }
 
+TEST_F(Registrations, TakeThePreferenceOfTheGuestWhereTheClusterHasIt) {
+  install_kubevirt();
+  // The kind alone, in the place of KubeVirt's own definition of it.
+  const kube::ResourceType definitions{"apiextensions.k8s.io", "v1", "customresourcedefinitions",
+                                       "CustomResourceDefinition", false};
+  const kube::ResourceType& kind = kubevirt::kClusterPreferences;
+  client.create(definitions,
+                Json::parse(R"({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+    "metadata": {"name": "virtualmachineclusterpreferences.instancetype.kubevirt.io"},
+    "spec": {"group": "instancetype.kubevirt.io", "scope": "Cluster",
+      "names": {"kind": "VirtualMachineClusterPreference", "plural": "virtualmachineclusterpreferences"},
+      "versions": [{"name": "v1beta1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object"}}}]}})"));
+  ASSERT_TRUE(eventually([&] {
+    try {
+      client.create_or_get(
+          kind,
+          {{"apiVersion", kind.api_version()}, {"kind", kind.kind}, {"metadata", {{"name", "debian"}}}});
+      return true;
+    } catch (const kube::ApiError&) {
+      return false;  // the definition is not served yet
+    }
+  }));
+  start_operator();
+  add("web", {{"register", {{"kubevirt", {{"preference", {{"fromGuest", true}}}}}}}});
+  ASSERT_TRUE(eventually([&] { return pods().size() == 1; })) << status_of("web").message;
+  contract::Report report = success_with_machine();
+  report.machine->os_type = "linux";
+  report.machine->distribution = "debian";
+  report.machine->version = "12";
+  end(pods()[0], report);
+  EXPECT_TRUE(becomes("web", Phase::kSucceeded)) << status_of("web").message;
+  client.remove(definitions, {"", "virtualmachineclusterpreferences.instancetype.kubevirt.io"});
+  auto machine = client.find(kubevirt::kVirtualMachines, key("web"));
+  ASSERT_TRUE(machine);
+  EXPECT_EQ((*machine)["spec"]["preference"],
+            Json::parse(R"({"kind": "VirtualMachineClusterPreference", "name": "debian"})"));
+}
+
 TEST_F(Conversions, AFailureOfTheInputIsFinalAndInTheObject) {
   start_operator();
   add("web");

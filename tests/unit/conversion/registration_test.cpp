@@ -34,6 +34,29 @@ MachineView machine_of(const std::string& conversion_uid) {
   return {{"vms", "web"}, "vm-uid", conversion_uid, false};
 }
 
+TEST(Registration, APreferenceMayBeChosenByWhatIsInTheGuest) {
+  Observed seen = converted();
+  EXPECT_THAT(find_action<ApplyMachine>(decide(seen))->preferences, IsEmpty());
+  contract::Report report;
+  report.success = true;
+  report.artifacts.push_back({.path = "/output/disk.img", .disk_id = "disk-0", .format = "raw"});
+  report.machine = contract::MachineFacts{.name = "web",
+                                          .cpus = 2,
+                                          .mem_gb = 4,
+                                          .virtio = true,
+                                          .os_type = "linux",
+                                          .distribution = "debian",
+                                          .version = "12"};
+  seen.pods[0].terminated->message = contract::to_termination_message(report);
+  seen.conversion.spec.kubevirt->preference_of_guest = true;
+  EXPECT_THAT(find_action<ApplyMachine>(decide(seen))->preferences, Contains("debian"));
+  EXPECT_TRUE(registering({{"preference", {{"fromGuest", true}}}}).spec.kubevirt->preference_of_guest);
+  EXPECT_THAT(problem_of(registering({{"preference", {{"fromGuest", true}, {"name", "debian"}}}}).spec),
+              HasSubstr("Leave one of them out"));
+  EXPECT_THAT(problem_of(registering({{"preference", {{"kind", "VirtualMachinePreference"}}}}).spec),
+              HasSubstr("no name"));
+}
+
 TEST(Registration, IsReadFromTheObject) {
   Conversion conversion = registering(Json::parse(R"({
       "name": "web01", "runStrategy": "Always", "diskBus": "scsi", "tpm": true, "labels": {"team": "web"},

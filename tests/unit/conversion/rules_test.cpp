@@ -53,6 +53,10 @@ constexpr Case kCases[] = {
     {"spec.register.libvirt: !(has(self.network) && has(self.bridge))",
      R"({"register": {"libvirt": {"uri": "qemu+tls://h/system", "secretName": "s", "pool": "p", "network": "a",
                                   "bridge": "b"}}})"},
+    {"spec.register.kubevirt.preference: has(self.name) != (has(self.fromGuest) && self.fromGuest)",
+     R"({"register": {"kubevirt": {"preference": {"name": "debian", "fromGuest": true}}}})"},
+    {"spec.register.kubevirt.preference: has(self.name) != (has(self.fromGuest) && self.fromGuest)",
+     R"({"register": {"kubevirt": {"preference": {"kind": "VirtualMachinePreference"}}}})"},
 };
 
 TEST(Rules, ThatTheServerMayIgnoreAreKeptByTheOperator) {

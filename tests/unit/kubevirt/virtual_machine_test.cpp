@@ -80,6 +80,16 @@ TEST(VirtualMachineGolden, AMachineWithSecureBootAndTpmBySize) {
   EXPECT_EQ(make(facts, wishes), read_golden("secure-boot"));
 }
 
+TEST(VirtualMachineGolden, AMachineForArm) {
+  MachineFacts facts = linux_machine();
+  facts.architecture = "aarch64";
+  facts.firmware = Firmware::kUnknown;
+  facts.distribution = "ubuntu";
+  facts.pretty_name = "Ubuntu 24.04.1 LTS";
+  EXPECT_EQ(make(facts, {}, {{.claim = "web01-disk-0", .is_data_volume = true}}), read_golden("linux-arm"));
+  EXPECT_THAT(guesses(facts, {}), IsEmpty()) << "it has one kind of firmware";
+}
+
 TEST(VirtualMachineGolden, AMachineThatWasNotRepaired) {
   EXPECT_EQ(make({.name = "old", .os_type = "windows"}), read_golden("not-repaired"));
 }
@@ -142,6 +152,14 @@ TEST(VirtualMachine, SecureBootWithBiosIsRefused) {
   EXPECT_THAT(refusal_of([&] { make(facts); }), HasSubstr("Secure Boot with BIOS"));
 }
 
+TEST(VirtualMachine, SecureBootOnArmIsRefused) {
+  MachineFacts facts = linux_machine();
+  facts.firmware = Firmware::kUefi;
+  facts.secure_boot = true;
+  facts.architecture = "aarch64";
+  EXPECT_THAT(refusal_of([&] { make(facts); }), HasSubstr("for x86_64 only"));
+}
+
 TEST(VirtualMachine, WithoutADiskIsRefused) {
   EXPECT_THAT(refusal_of([&] { make(linux_machine(), {}, {}); }), HasSubstr("has no disk"));
 }
@@ -150,6 +168,25 @@ TEST(VirtualMachine, AGuestForOtherProcessorsIsRefused) {
   MachineFacts facts = linux_machine();
   facts.architecture = "s390x";
   EXPECT_THAT(refusal_of([&] { make(facts); }), HasSubstr("s390x processors"));
+}
+
+TEST(Preferences, AreNamedAfterTheGuestTheClosestFirst) {
+  auto of = [](const char* id, const char* version) {
+    return preferences_for({.os_type = "linux", .distribution = id, .version = version});
+  };
+  EXPECT_THAT(of("rhel", "9.4"), ElementsAre("rhel.9.4", "rhel.9", "rhel", "linux"));
+  EXPECT_THAT(of("debian", "12"), ElementsAre("debian.12", "debian", "linux"));
+  EXPECT_THAT(of("centos", "9"), ElementsAre("centos.stream9", "centos.9", "centos", "linux"));
+  EXPECT_THAT(of("rocky", "8.10"), ElementsAre("rocky.8.10", "rocky.8", "rocky", "rhel.8", "linux"));
+  EXPECT_THAT(of("opensuse-leap", "15.6"), ElementsAre("opensuse.leap", "opensuse-leap.15.6",
+                                                       "opensuse-leap.15", "opensuse-leap", "linux"));
+  EXPECT_THAT(of("arch", ""), ElementsAre("arch", "linux"));
+}
+
+TEST(Preferences, OfAnUnknownOrHostileGuestAreNoStrangeNames) {
+  EXPECT_THAT(preferences_for({}), IsEmpty());
+  EXPECT_THAT(preferences_for({.os_type = "linux", .distribution = "../x", .version = "1 2"}),
+              ElementsAre("linux"));
 }
 
 TEST(VirtualMachineGuesses, AreNoneWhereEverythingIsKnown) {
