@@ -83,6 +83,8 @@ void add_disks(const Hardware& hardware, std::vector<std::string>& arguments) {
     std::string boot = ",bootindex=" + std::to_string(i);
     if (hardware.bus == DiskBus::kVirtioBlk)
       add({"-device", "virtio-blk-pci,drive=" + id + boot});
+    else if (hardware.bus == DiskBus::kNvme)
+      add({"-device", "nvme,serial=" + id + ",drive=" + id + boot});
     else
       add({"-device", "scsi-hd,bus=scsi.0,scsi-id=" + std::to_string(i) + ",drive=" + id + boot});
   }
@@ -173,6 +175,7 @@ Console Console::start(const Hardware& hardware) {
         {"-drive", std::string("if=pflash,format=raw,unit=0,readonly=on,file=") + kUefiCode, "-drive",
          std::string("if=pflash,format=raw,unit=1,snapshot=on,file=") + kUefiVariables});
   }
+  if (hardware.screen) arguments.insert(arguments.end(), {"-device", "VGA"});
   add_disks(hardware, arguments);
   add_cards(hardware, arguments);
 

@@ -17,7 +17,7 @@
 
 namespace hyper2kvm::integration {
 
-enum class DiskBus { kVirtioBlk, kVirtioScsi, kPvscsi };
+enum class DiskBus { kVirtioBlk, kVirtioScsi, kPvscsi, kNvme };
 
 struct NetworkCard {
   enum class Model { kVirtio, kVmxnet3 };
@@ -40,6 +40,8 @@ struct Hardware {
   std::vector<NetworkCard> cards;
   unsigned memory_mebibytes = 1024;
   bool uefi = false;
+  // Nobody looks at it, but GRUB 0.97 does not start without one.
+  bool screen = false;
 };
 
 class Console {

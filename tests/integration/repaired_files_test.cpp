@@ -1,6 +1,7 @@
 // What a repair does to the files of a real disk, and what it leaves as it is.
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -164,8 +165,16 @@ class Untouched : public RealDisks {
     return a.kind == b.kind && a.mode == b.mode && a.owner == b.owner && a.size == b.size &&
            a.attributes == b.attributes && a.content == b.content && (!with_time || a.time == b.time);
   }
-  // Repairs, and holds every file of the guest against what it was.
+  static std::vector<std::string> lines_of(const std::vector<guest::Edit>& edits) {
+    std::vector<std::string> lines;
+    for (const guest::Edit& edit : edits)
+      lines.push_back(edit.action + " " + edit.path + ": " + edit.reason + " " + edit.summary + "\n" +
+                      edit.diff);
+    return lines;
+  }
+  // Repairs as a dry run has said, and holds every file of the guest against what it was.
   void expect_only_what_is_reported(const std::vector<GuestDisk>& disks) {
+    Answer rehearsal = serve(Mode::kDryRun, disks);
     guest_.request.mode = Mode::kRepair;
     auto before = disks_.files(guest_.request, disks);
     std::vector<GuestDisk> repaired;
@@ -173,6 +182,7 @@ class Untouched : public RealDisks {
     ASSERT_TRUE(answer.success) << answer.error;
     auto after = disks_.files(guest_.request, repaired);
     ASSERT_GT(before.size(), 30u);
+    EXPECT_EQ(lines_of(answer.edits), lines_of(rehearsal.edits));
 
     std::set<std::string> reported, directories;
     for (const guest::Edit& edit : answer.edits) {
@@ -227,16 +237,67 @@ TEST_F(Untouched, AreFilesOfEveryKindWithOwnersLabelsAndTimes) {
 }
 
 // The same of the guests that boot: thousands of files.
-class UntouchedDemo : public Untouched, public testing::WithParamInterface<std::string> {};
+struct BootedGuest {
+  std::string name;
+  std::vector<std::string> disks = {"disk1.raw"};
+  bool encrypted = false;
+};
+void PrintTo(const BootedGuest& guest, std::ostream* out) { *out << guest.name; }
 
-TEST_P(UntouchedDemo, AreItsOtherFiles) {
-  fs::path folder = generated_guest(GetParam());
-  if (folder.empty()) GTEST_SKIP() << kNoGuests;
-  expect_only_what_is_reported({{folder / (GetParam() + "-disk1.vmdk"), contract::SourceFormat::kVmdk}});
+class UntouchedGuest : public Untouched, public testing::WithParamInterface<BootedGuest> {
+ protected:
+  void expect_only_what_is_reported_in(const fs::path& folder) {
+    std::vector<GuestDisk> disks;
+    for (const std::string& name : GetParam().disks) {
+      bool vmdk = name.ends_with(".vmdk");
+      ASSERT_TRUE(fs::exists(folder / name)) << folder / name;
+      disks.push_back({folder / name, vmdk ? contract::SourceFormat::kVmdk : contract::SourceFormat::kRaw});
+    }
+    guest_.request.disk_count = disks.size();
+    if (GetParam().encrypted) give_key("open-sesame");
+    expect_only_what_is_reported(disks);
+  }
+};
+
+// "luks-on-lvm" is LuksOnLvm.
+std::string guest_name(const testing::TestParamInfo<BootedGuest>& guest) {
+  std::string name;
+  bool capital = true;
+  for (char c : guest.param.name) {
+    if (c != '-') name += capital && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    capital = c == '-';
+  }
+  return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Guests, UntouchedDemo, testing::Values("demo", "demo-uefi"),
-                         [](const auto& name) { return name.param == "demo" ? "Bios" : "Uefi"; });
+TEST_P(UntouchedGuest, AreItsOtherFiles) {
+  fs::path folder = generated_guest(GetParam().name);
+  if (folder.empty()) GTEST_SKIP() << kNoGuests;
+  expect_only_what_is_reported_in(folder);
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryRun, UntouchedGuest,
+                         testing::Values(BootedGuest{"demo", {"demo-disk1.vmdk"}},
+                                         BootedGuest{"demo-uefi", {"demo-uefi-disk1.vmdk"}},
+                                         BootedGuest{"lvm", {"disk1.raw", "disk2.raw"}}),
+                         guest_name);
+
+class UntouchedLayout : public UntouchedGuest {};
+
+TEST_P(UntouchedLayout, AreItsOtherFiles) {
+  const char* campaign = std::getenv("HYPER2KVM_TEST_CAMPAIGN");
+  if (campaign == nullptr || *campaign == '\0')
+    GTEST_SKIP() << "HYPER2KVM_TEST_CAMPAIGN does not say where the guests are";
+  expect_only_what_is_reported_in(fs::path(campaign) / GetParam().name);
+}
+
+INSTANTIATE_TEST_SUITE_P(Campaign, UntouchedLayout,
+                         testing::Values(BootedGuest{"btrfs"}, BootedGuest{"dracut"}, BootedGuest{"extlinux"},
+                                         BootedGuest{"grub-legacy"}, BootedGuest{"luks", {"disk1.raw"}, true},
+                                         BootedGuest{"luks-on-lvm", {"disk1.raw"}, true},
+                                         BootedGuest{"raid1", {"disk1.raw", "disk2.raw"}},
+                                         BootedGuest{"thin"}),
+                         guest_name);
 
 }  // namespace
 }  // namespace hyper2kvm::integration

@@ -8,8 +8,9 @@ source "$campaign/../steps/disk.sh"
 source "$campaign/tree.sh"
 source "$campaign/lay-out.sh"
 
-# Emulated machines are slow to find their disks: twice the usual time, and half of what an encrypted one waits.
-arguments='console=tty0 console=ttyS0,115200n8 rootdelay=60'
+# Emulated machines are slow to find their disks: twice the usual time, and half of what an encrypted one waits. Nor is a device
+# lost for which udev has not done everything within three minutes.
+arguments='console=tty0 console=ttyS0,115200n8 rootdelay=60 udev.event_timeout=900'
 
 layout_stamp() { content_hash "$0" "$guests_folder"/steps/* "$campaign"/*.sh; }
 
@@ -27,19 +28,32 @@ begin_layout() {
   unpack_layout_tree "$work/tree"
   name_machine "$work/tree" "$guest"
   be_patient "$work/tree"
-  add_second_card "$work/tree"
-  write_default_grub "$work/tree" "$arguments"
-  put_grub_modules "$work/tree" i386-pc
+  configure_network "$work/tree"
+  if [ -d "$work/tree/usr/lib/grub/i386-pc" ]; then
+    write_default_grub "$work/tree" "$arguments"
+    put_grub_modules "$work/tree" i386-pc
+  fi
 }
 
-# be_patient TREE: under emulation a device may take longer than the minute and a half that systemd gives it.
+# be_patient TREE: under emulation, beside other work, a device may take longer than the minute and a half that systemd gives it,
+# and a service longer than a limit of its own: half a minute for the machine's id, three for a sign of life of udev.
 be_patient() {
+  local folder="$1/etc/systemd/system" service
   mkdir -p "$1/etc/systemd/system.conf.d"
   printf '[Manager]\nDefaultTimeoutStartSec=15min\nDefaultDeviceTimeoutSec=15min\n' >"$1/etc/systemd/system.conf.d/slow.conf"
+  for service in $(cd "$1/usr/lib/systemd/system" && grep -lE '^(TimeoutSec|TimeoutStartSec|WatchdogSec)=[1-9]' ./*.service); do
+    [ ! -L "$1/usr/lib/systemd/system/$service" ] || continue
+    mkdir -p "$folder/$service.d"
+    printf '[Service]\nTimeoutStartSec=15min\nWatchdogSec=0\n' >"$folder/$service.d/slow.conf"
+  done
+  # It waits two minutes for udev, and then has failed.
+  sed -n 's/udevadm settle/udevadm settle --timeout=900/; /^ExecStart=/ { s/^/ExecStart=\n/; p }' \
+    "$1/usr/lib/systemd/system/ifupdown-pre.service" | sed '1 i [Service]' >"$folder/ifupdown-pre.service.d/settle.conf"
 }
 
-# add_second_card TREE: an address on the card in VMware's second slot, on a network of its own.
-add_second_card() {
+# configure_network TREE: the steps have given the card in VMware's first slot its address; here the one in the second gets its
+# own. A generator may define another one.
+configure_network() {
   cat >"$1/etc/network/interfaces.d/second" <<'INTERFACES'
 allow-hotplug ens224
 iface ens224 inet static

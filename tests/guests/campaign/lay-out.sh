@@ -114,3 +114,48 @@ add_to_initramfs() {
     (cd "$2" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) >>"$image"
   done
 }
+
+# compress_initramfs TREE PROGRAM...: every initramfs is compressed by this program instead, as initramfs-tools does it where its
+# configuration says COMPRESS.
+compress_initramfs() {
+  local tree=$1 image
+  shift
+  sed -i "s/^COMPRESS=.*/COMPRESS=$1/" "$tree/etc/initramfs-tools/initramfs.conf"
+  for image in "$tree"/boot/initrd.img-*; do
+    zstd -q -dc "$image" | "$@" >"$work/initramfs"
+    cat "$work/initramfs" >"$image"
+    rm "$work/initramfs"
+  done
+}
+
+# put_microcode_first TREE: a plain archive in front of the compressed one, as the processors' makers have it. No processor of an
+# emulator takes this one.
+put_microcode_first() {
+  local image place="$work/early/kernel/x86/microcode"
+  mkdir -p "$place"
+  printf '%048d' 0 >"$place/GenuineIntel.bin"
+  for image in "$1"/boot/initrd.img-*; do
+    (cd "$work/early" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) >"$work/initramfs"
+    truncate -s %512 "$work/initramfs"
+    cat "$image" >>"$work/initramfs"
+    cat "$work/initramfs" >"$image"
+    rm "$work/initramfs"
+  done
+  rm -r "$work/early"
+}
+
+# put_fat DISK SECTOR SECTORS DIRECTORY: a FAT32 with everything that is in the directory.
+put_fat() {
+  local image="$work/fat"
+  truncate -s "$(($3 * 512))" "$image"
+  mkfs.vfat -F 32 "$image"
+  mcopy -s -i "$image" "$4"/* ::/
+  put_file "$1" "$2" "$image"
+  rm "$image"
+}
+
+# only_loopback TREE: ifupdown has nothing to do, because something else configures the cards.
+only_loopback() {
+  rm -f "$1"/etc/network/interfaces.d/*
+  printf 'auto lo\niface lo inet loopback\n' >"$1/etc/network/interfaces"
+}
