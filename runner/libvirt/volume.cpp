@@ -55,6 +55,21 @@ std::string safe_name(const std::string& text) {
   return name;
 }
 
+// Part of a name that LVM takes. It marks its own volumes by what follows an underscore. Of the 127 bytes
+// that the device mapper has for the group's name and ours, in which it doubles dashes, room is this part's
+// share.
+std::string device_name(const std::string& text, std::size_t room) {
+  std::string name;
+  for (char c : text) {
+    if (c == '_') c = '-';
+    std::size_t taken = c == '-' ? 2 : 1;
+    if (taken > room) break;
+    room -= taken;
+    name += c;
+  }
+  return name;
+}
+
 // libvirt calls it raw whatever it is: the bytes of an image arrive as they are, and the domain names the
 // format.
 std::string volume_xml(const std::string& name, std::uint64_t bytes, bool block_device) {
@@ -73,6 +88,15 @@ std::string volume_xml(const std::string& name, std::uint64_t bytes, bool block_
   std::ostringstream text;
   document.save(text, "  ", pugi::format_indent | pugi::format_no_declaration, pugi::encoding_utf8);
   return text.str();
+}
+
+// What is sent for a file of this size. A device consists of whole extents, and behind the disk's end it
+// still holds what was there before, which is not for the guest to read.
+std::uint64_t bytes_to_write(const StoragePool& pool, virStorageVolPtr volume, std::uint64_t size) {
+  if (!pool.holds_block_devices()) return size;
+  virStorageVolInfo info{};
+  if (virStorageVolGetInfo(volume, &info) != 0) throw libvirt_error("be looked at", subject_of(pool.name));
+  return std::max<std::uint64_t>(size, info.capacity);
 }
 
 bool is_zero(std::span<const std::byte> bytes) {
@@ -227,8 +251,14 @@ std::string volume_name(const std::string& domain, const DomainDisk& disk, bool 
                         unsigned number) {
   std::string machine = safe_name(domain);
   std::string file = safe_name(disk.path.stem().string());
+  if (block_device) {
+    machine = device_name(machine, 48);
+    file = device_name(file, 24);
+  }
   std::string name = machine.empty() || file.starts_with(machine) ? file : machine + "-" + file;
   if (name.empty()) name = "disk";
+  // LVM's own snapshots and moves begin so.
+  if (block_device && (name.starts_with("snapshot") || name.starts_with("pvmove"))) name.insert(0, "disk-");
   if (number > 1) name += "-" + std::to_string(number);
   return block_device ? name : name + ending(disk.format);
 }
@@ -266,7 +296,8 @@ void upload(const Connection& connection, const StoragePool& pool, virStorageVol
   os::File file = os::File::open(path, os::File::Mode::kRead);
   std::uint64_t size = file.size();
   bool sparse = !pool.holds_block_devices();
-  Upload target(connection.get(), volume, size, sparse, path.string() + ": " + subject_of(pool.name));
+  std::uint64_t all = bytes_to_write(pool, volume, size);
+  Upload target(connection.get(), volume, all, sparse, path.string() + ": " + subject_of(pool.name));
   std::vector<std::byte> buffer(kChunk);
   auto last_told = std::chrono::steady_clock::now();
   std::uint64_t offset = 0;
@@ -296,6 +327,13 @@ void upload(const Connection& connection, const StoragePool& pool, virStorageVol
     }
   }
   if (hole > 0) target.send_hole(hole);
+  std::ranges::fill(buffer, std::byte{0});
+  while (offset < all) {
+    stop.throw_if_stopped();
+    std::uint64_t length = std::min<std::uint64_t>(kChunk, all - offset);
+    target.send(std::span(buffer).first(length));
+    offset += length;
+  }
   target.finish();
   if (progress) progress(size);
 }

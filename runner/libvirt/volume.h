@@ -40,7 +40,8 @@ void check_pool_format(const StoragePool& pool, contract::OutputFormat format);
 std::optional<DomainDisk> disk_in_pool(const Connection& connection, const StoragePool& pool,
                                        const DomainDisk& disk);
 
-// A name for a volume: only letters, digits and "_.+-", with the format as its ending in a pool of files.
+// A name for a volume: only letters, digits and "_.+-", with the format as its ending in a pool of files. In
+// one of block devices it is short, without underscores, and none that LVM keeps for itself (lvm(8)).
 std::string volume_name(const std::string& domain, const DomainDisk& disk, bool block_device,
                         unsigned number);
 
@@ -60,7 +61,8 @@ struct VolumeClaim {
 VolumeHandle create_volume(const StoragePool& pool, const std::string& domain, const DomainDisk& disk,
                            std::uint64_t bytes, VolumeClaim& claim);
 
-// Sends the file's bytes. done counts holes as sent. Throws os::Error; the stream is then aborted.
+// Sends the file's bytes, and to a block device that is larger zeroes up to its end. done counts holes as
+// sent. Throws os::Error; the stream is then aborted.
 void upload(const Connection& connection, const StoragePool& pool, virStorageVolPtr volume,
             const std::filesystem::path& file, const std::function<void(std::uint64_t done)>& progress,
             const os::StopToken& stop);
