@@ -49,6 +49,11 @@ be_patient() {
   # It waits two minutes for udev, and then has failed.
   sed -n 's/udevadm settle/udevadm settle --timeout=900/; /^ExecStart=/ { s/^/ExecStart=\n/; p }' \
     "$1/usr/lib/systemd/system/ifupdown-pre.service" | sed '1 i [Service]' >"$folder/ifupdown-pre.service.d/settle.conf"
+  # It fails where a volume group is found at the very moment.
+  if [ -e "$1/usr/lib/systemd/system/lvm2-monitor.service" ]; then
+    mkdir -p "$folder/lvm2-monitor.service.d"
+    printf '[Service]\nRestart=on-failure\nRestartSec=10\n' >"$folder/lvm2-monitor.service.d/again.conf"
+  fi
 }
 
 # configure_network TREE: the steps have given the card in VMware's first slot its address; here the one in the second gets its
