@@ -44,6 +44,16 @@ bool is_dump(const std::string& line) {
   return is_register || is_words;
 }
 
+std::vector<std::string> cleaned_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(cleaned(text.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return lines;
+}
+
 }  // namespace
 
 void ConsoleLog::append(std::string_view bytes) {
@@ -72,13 +82,9 @@ std::string ConsoleLog::text() const {
 }
 
 std::string ConsoleLog::reason() const {
-  std::string all = text();
   std::string last;
   std::string panic;
-  for (std::size_t begin = 0; begin < all.size();) {
-    std::size_t end = std::min(all.find('\n', begin), all.size());
-    std::string line = cleaned(std::string_view(all).substr(begin, end - begin));
-    begin = end + 1;
+  for (const std::string& line : cleaned_lines(text())) {
     if (is_dump(line)) continue;
     last = line;
     // The first panic is the cause; what the machine prints while it dies is not.
@@ -88,11 +94,7 @@ std::string ConsoleLog::reason() const {
 }
 
 bool ConsoleLog::halted() const {
-  std::string all = text();
-  for (std::size_t begin = 0; begin < all.size();) {
-    std::size_t end = std::min(all.find('\n', begin), all.size());
-    std::string line = cleaned(std::string_view(all).substr(begin, end - begin));
-    begin = end + 1;
+  for (const std::string& line : cleaned_lines(text())) {
     if (line.starts_with("Kernel panic")) return false;
     if (line == "reboot: System halted" || line == "reboot: Power down") return true;
   }
