@@ -142,10 +142,9 @@ TEST(DataVolumes, WhatIsSomebodyElsesIsNeverTaken) {
 
 // Its survey has found two disks.
 Observed surveyed() {
-  Observed seen = seen_of(with_output({{"diskClaimTemplates", Json::array({{{"dataVolume", true}}})}}));
-  seen.conversion.status = decide(seen).status;
-  seen.jobs = {job_of(seen.conversion)};
-  seen.pods = {ended(pod_of(seen.conversion), 0, survey_message(2))};
+  Observed seen =
+      after_its_runner(seen_of(with_output({{"diskClaimTemplates", Json::array({{{"dataVolume", true}}})}})),
+                       0, survey_message(2));
   seen.conversion.status = decide(seen).status;
   return seen;
 }

@@ -36,11 +36,7 @@ Observed seen_of(const Conversion& conversion) {
 
 // Its survey has ended.
 Observed surveyed(const std::string& message, Conversion conversion = two_classes()) {
-  Observed seen = seen_of(conversion);
-  seen.conversion.status = decide(seen).status;
-  seen.jobs = {job_of(seen.conversion)};
-  seen.pods = {ended(pod_of(seen.conversion), 0, message)};
-  return seen;
+  return after_its_runner(seen_of(conversion), 0, message);
 }
 
 ClaimView claim_of(const Conversion& conversion, std::size_t disk, const std::string& owner) {

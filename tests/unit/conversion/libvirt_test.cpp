@@ -34,11 +34,7 @@ Json section_of(const Conversion& conversion) {
 
 // One whose runner has just ended with this.
 Decision after(int exit_code, const std::string& message) {
-  Observed seen = observed(registering());
-  seen.conversion.status = decide(seen).status;
-  seen.jobs = {job_of(seen.conversion)};
-  seen.pods = {ended(pod_of(seen.conversion), exit_code, message)};
-  return decide(seen);
+  return decide(after_its_runner(observed(registering()), exit_code, message));
 }
 
 std::string success(const std::string& domain) {

@@ -22,13 +22,7 @@ Conversion registering(const Json& kubevirt = Json::object(), const Json& patch 
 }
 
 // One whose runner has just succeeded.
-Observed converted() {
-  Observed seen = observed(registering());
-  seen.conversion.status = decide(seen).status;
-  seen.jobs = {job_of(seen.conversion)};
-  seen.pods = {ended(pod_of(seen.conversion), 0, success_message())};
-  return seen;
-}
+Observed converted() { return after_its_runner(observed(registering()), 0, success_message()); }
 
 MachineView machine_of(const std::string& conversion_uid) {
   return {{"vms", "web"}, "vm-uid", conversion_uid, false};

@@ -96,6 +96,13 @@ PodView ended(PodView pod, int exit_code, const std::string& message) {
   return pod;
 }
 
+Observed after_its_runner(Observed seen, int exit_code, const std::string& message) {
+  seen.conversion.status = decide(seen).status;
+  seen.jobs = {job_of(seen.conversion)};
+  seen.pods = {ended(pod_of(seen.conversion), exit_code, message)};
+  return seen;
+}
+
 std::string reason_of(const Status& status, const char* condition) {
   return kube::find_condition(status.conditions, condition).value_or(kube::Condition{}).reason;
 }

@@ -20,6 +20,8 @@ std::string success_message();
 std::string survey_message(std::size_t disks);
 std::string failure_message(const std::string& stage, const std::string& error, bool may_pass);
 PodView ended(PodView pod, int exit_code, const std::string& message);
+// The same conversion when its next attempt has been started and its runner has just ended so.
+Observed after_its_runner(Observed seen, int exit_code, const std::string& message);
 
 template <class A>
 const A* find_action(const Decision& decision) {
