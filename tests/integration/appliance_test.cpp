@@ -237,16 +237,9 @@ TEST_F(Agent, NeedsNoPrivilege) {
     fs::copy_file(file, place_.path() / file.filename());
   fs::permissions(place_.path(), fs::perms::all);
   os::ProcessOptions options;
-  options.arguments = {"setpriv",
-                       "--reuid=65534",
-                       "--regid=65534",
-                       "--clear-groups",
-                       "--no-new-privs",
-                       "--bounding-set=-all",
-                       "--inh-caps=-all",
-                       "--ambient-caps=-all",
-                       (place_.path() / fs::read_symlink("/proc/self/exe").filename()).string(),
-                       "--gtest_filter=Agent.NeedsNoPrivilege"};
+  options.arguments =
+      integration::as_nobody({(place_.path() / fs::read_symlink("/proc/self/exe").filename()).string(),
+                              "--gtest_filter=Agent.NeedsNoPrivilege"});
   options.environment = {{"HYPER2KVM_TEST_UNPRIVILEGED", "1"},
                          {"HYPER2KVM_APPLIANCE", place_.path().string()},
                          {"TMPDIR", place_.path().string()}};

@@ -215,12 +215,10 @@ TEST_F(BootStage, WorksForAnOrdinaryUserWithoutCapabilitiesAndWithoutKvm) {
   make_bios_disk(in("disk.raw"), "small login: ");
   fs::permissions(in("disk.raw"), fs::perms(0444));
   fs::create_directories(in("output"));
-  must_run({"chown", "65534:65534", in("output").string()});
+  give_to_nobody(in("output"));
   fs::copy_file(program_path(), in("hyper2kvm"));
   os::ProcessOptions options;
-  options.arguments = {"setpriv",         "--reuid=65534",          "--regid=65534",
-                       "--clear-groups",  "--no-new-privs",         "--bounding-set=-all",
-                       "--inh-caps=-all", in("hyper2kvm").string(), manifest_of(in("disk.raw")).string()};
+  options.arguments = as_nobody({in("hyper2kvm").string(), manifest_of(in("disk.raw")).string()});
   options.environment = {{"TMPDIR", "/dev/shm"}, {"HOME", "/nonexistent"}};
   os::run_program(options, {}, 4min);
   EXPECT_EQ(report()["boot"]["up"], true);

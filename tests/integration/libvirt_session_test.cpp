@@ -26,9 +26,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// libvirt asks for the user's name: it must be one that the system knows.
-constexpr const char* kNobody = "65534";
-
 class LibvirtSession : public testing::Test {
  protected:
   void SetUp() override {
@@ -40,7 +37,7 @@ class LibvirtSession : public testing::Test {
     for (const char* part : {"home", "run", "out", "pool"}) {
       fs::create_directory(place() / part);
       fs::permissions(place() / part, fs::perms(0700));
-      must_run({"chown", std::string(kNobody) + ":" + kNobody, (place() / part).string()});
+      give_to_nobody(place() / part);
     }
     make_bios_disk(place() / "disk.raw", "the session's machine boots", 8 << 20);
   }
@@ -55,14 +52,7 @@ class LibvirtSession : public testing::Test {
 
   std::string as_nobody(const std::vector<std::string>& arguments) const {
     os::ProcessOptions options;
-    options.arguments = {"setpriv",
-                         std::string("--reuid=") + kNobody,
-                         std::string("--regid=") + kNobody,
-                         "--clear-groups",
-                         "--no-new-privs",
-                         "--bounding-set=-all",
-                         "--inh-caps=-all"};
-    options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
+    options.arguments = integration::as_nobody(arguments);
     options.environment = {{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin"},
                            {"HOME", (place() / "home").string()},
                            {"XDG_RUNTIME_DIR", (place() / "run").string()}};

@@ -48,6 +48,16 @@ std::string must_run(const std::vector<std::string>& arguments) {
   return os::run_program({.arguments = arguments}, {}, std::chrono::minutes(5));
 }
 
+std::vector<std::string> as_nobody(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command = {"setpriv",         "--reuid=65534",      "--regid=65534",
+                                      "--clear-groups",  "--no-new-privs",     "--bounding-set=-all",
+                                      "--inh-caps=-all", "--ambient-caps=-all"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
+}
+
+void give_to_nobody(const std::filesystem::path& path) { must_run({"chown", "65534:65534", path.string()}); }
+
 std::string sha256(const fs::path& path) { return must_run({"sha256sum", path.string()}).substr(0, 64); }
 
 void make_disk(const fs::path& path, unsigned mebibytes, unsigned seed) {

@@ -24,6 +24,12 @@ Ran run_hyper2kvm(const std::vector<std::string>& arguments,
 // Runs any program; a test fails loudly when it does not exit with 0.
 std::string must_run(const std::vector<std::string>& arguments);
 
+// The command that runs these arguments as an ordinary user without capabilities, who can gain none: nobody,
+// whom the system knows by name, which libvirt asks for.
+std::vector<std::string> as_nobody(const std::vector<std::string>& arguments);
+// Makes a file or directory that user's own.
+void give_to_nobody(const std::filesystem::path& path);
+
 // The SHA-256 of a file's bytes, as 64 hex digits.
 std::string sha256(const std::filesystem::path& path);
 

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "tests/integration/program.h"
@@ -11,8 +10,6 @@ namespace hyper2kvm::integration {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kNobody = "65534";
 
 class Unprivileged : public testing::Test {
  protected:
@@ -30,20 +27,13 @@ class Unprivileged : public testing::Test {
     fs::copy_file(guest / "demo.ova", place() / "demo.ova");
     fs::permissions(place() / "demo.ova", fs::perms(0444));
     fs::create_directories(place() / "out");
-    must_run({"chown", std::string(kNobody) + ":" + kNobody, (place() / "out").string()});
+    give_to_nobody(place() / "out");
   }
   fs::path place() const { return directory_.path(); }
 
   os::ProcessOptions as_nobody(const std::vector<std::string>& arguments) const {
     os::ProcessOptions options;
-    options.arguments = {"setpriv",
-                         std::string("--reuid=") + kNobody,
-                         std::string("--regid=") + kNobody,
-                         "--clear-groups",
-                         "--no-new-privs",
-                         "--bounding-set=-all",
-                         "--inh-caps=-all"};
-    options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
+    options.arguments = integration::as_nobody(arguments);
     options.environment = {{"HYPER2KVM_APPLIANCE", (place() / "appliance").string()},
                            {"HOME", "/nonexistent"},
                            {"TMPDIR", "/tmp"}};
