@@ -58,7 +58,10 @@ be_patient() {
 
 # configure_network TREE: the steps have given the card in VMware's first slot its address; here the one in the second gets its
 # own. A generator may define another one.
-configure_network() {
+configure_network() { configure_second_card "$1"; }
+
+# configure_second_card TREE: by ifupdown, which is told of the first one elsewhere.
+configure_second_card() {
   cat >"$1/etc/network/interfaces.d/second" <<'INTERFACES'
 allow-hotplug ens224
 iface ens224 inet static
