@@ -1,9 +1,10 @@
 #include "operator/conversion/decide.h"
 
 #include <algorithm>
-#include <filesystem>
 
+#include "operator/conversion/claims.h"
 #include "operator/conversion/manifests.h"
+#include "operator/conversion/outcome.h"
 #include "operator/conversion/registration.h"
 #include "operator/kube/timestamp.h"
 #include "runner/contract/text.h"
@@ -15,9 +16,10 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds kLongestBackoff{3600};
-constexpr seconds kLookForKubeVirt{30};
-// Asked for and not watched, as a cluster may have none.
+// Kinds that a cluster may have none of are asked for and not watched: until CDI, or somebody, has done
+// what is missing.
 constexpr seconds kLookForDataVolume{2};
+constexpr seconds kLookForSomebody{30};
 
 // One decision while it is being made.
 class Deciding {
@@ -226,55 +228,20 @@ class Deciding {
   }
 
   bool claims_are_there() {
-    const std::string& source = it_.spec.source_claim;
-    if (!seen_.source_claim || seen_.source_claim->is_being_deleted)
-      return wait_for("SourceMissing", "The claim " + source + " with the exported machine does not exist."),
-             false;
-    bool names_files = !it_.spec.path.empty() || !it_.spec.disks.empty();
-    if (seen_.source_claim->is_block && names_files)
-      return wait_for("SourceIsBlock",
-                      "The claim " + source +
-                          " is a block volume, which is the disk itself and has no files. Leave "
-                          "spec.source.path and spec.source.disks out, or name a claim with volumeMode "
-                          "Filesystem."),
-             false;
-    if (!seen_.source_claim->is_block && !names_files)
-      return refuse_spec("The claim " + source +
+    if (auto lack = lack_of_source(seen_)) return wait_for(lack->reason, lack->message), false;
+    if (!seen_.source_claim->is_block && !it_.spec.names_files())
+      return refuse_spec("The claim " + it_.spec.source_claim +
                          " holds files. Name either spec.source.path or spec.source.disks."),
              false;
     // Not made before it is known how large the disks are.
     if (it_.makes_a_claim_for_each_disk()) return true;
-    std::string output = it_.output_claim_name();
-    if (it_.output_is_data_volume()) {
-      if (auto wait = wait_for_data_volume(output, seen_.output_claim ? &*seen_.output_claim : nullptr)) {
-        if (wait->is_missing) decision_.actions.emplace_back(CreateClaim{});
-        wait_for(wait->reason, wait->message);
-        look_again(wait->is_final ? kLookForKubeVirt : kLookForDataVolume);
-        return false;
-      }
-    }
-    if (!seen_.output_claim) {
-      if (it_.makes_its_claim()) {
-        decision_.actions.emplace_back(CreateClaim{});
-        wait_for("MakingClaim", "The claim " + output + " for the disks is being made.");
-      } else {
-        wait_for("OutputMissing", "The claim " + output + " for the disks does not exist.");
-      }
-      return false;
-    }
-    // Whose the claim of a DataVolume is, the DataVolume tells.
-    if (it_.makes_its_claim() && !it_.output_is_data_volume() &&
-        seen_.output_claim->conversion_uid != it_.uid)
-      return wait_for("ClaimExists",
-                      "There is a claim " + output +
-                          " already, which was not made for this conversion. Delete it, or name it "
-                          "in spec.output.persistentVolumeClaim."),
-             false;
-    if (seen_.output_claim->is_being_deleted)
-      return wait_for("OutputMissing", "The claim " + output + " for the disks is being deleted."), false;
-    if (std::string problem = problem_of_block(); !problem.empty())
-      return wait_for("OutputIsBlock", "The claim " + output + " is a block volume, " + problem), false;
-    return true;
+    const std::optional<Lack> lack = lack_of_output(seen_);
+    if (!lack) return true;
+    if (lack->remedy == Lack::Remedy::kMake) decision_.actions.emplace_back(CreateClaim{});
+    wait_for(lack->reason, lack->message);
+    if (it_.output_is_data_volume())
+      look_again(lack->remedy == Lack::Remedy::kPerson ? kLookForSomebody : kLookForDataVolume);
+    return false;
   }
 
   // Found out before anything is asked of a cluster that has none.
@@ -283,70 +250,13 @@ class Deciding {
     wait_for("CDIMissing",
              "The cluster has no DataVolumes (cdi.kubevirt.io/v1beta1). Install CDI, or leave dataVolume out "
              "of spec.output.");
-    look_again(kLookForKubeVirt);
+    look_again(kLookForSomebody);
     return false;
-  }
-
-  // What a DataVolume lacks before its claim may be written to.
-  struct Waiting {
-    std::string reason, message;
-    bool is_missing = false;  // it is to be made
-    bool is_final = false;    // somebody has to do something
-  };
-  std::optional<Waiting> wait_for_data_volume(const std::string& name, const ClaimView* claim) const {
-    auto volume = std::find_if(seen_.data_volumes.begin(), seen_.data_volumes.end(),
-                               [&](const DataVolumeView& one) { return one.key.name == name; });
-    const char* advice = " Delete it, or rename the conversion.";
-    if (volume == seen_.data_volumes.end()) {
-      if (claim != nullptr)
-        return Waiting{"ClaimExists",
-                       "There is a claim " + name +
-                           " already, which was not made of a DataVolume of this conversion." + advice,
-                       false, true};
-      return Waiting{"MakingClaim", "The DataVolume " + name + " is being made.", true, false};
-    }
-    if (volume->conversion_uid != it_.uid || volume->is_being_deleted)
-      return Waiting{"ClaimExists",
-                     "There is a DataVolume " + name +
-                         " already, which was not made for this conversion or is being deleted." + advice,
-                     false, true};
-    const std::string told =
-        volume->problem.empty() ? "" : " It says: " + contract::printable(volume->problem, 512);
-    if (volume->phase == "Failed")
-      return Waiting{"DataVolumeFailed", "CDI could not make the DataVolume " + name + "." + told, false,
-                     true};
-    // Before that, CDI writes to it.
-    if (volume->phase == "Succeeded" && claim != nullptr) return std::nullopt;
-    return Waiting{"MakingClaim",
-                   "CDI makes the claim of the DataVolume " + name +
-                       (volume->phase.empty() ? "." : " (" + contract::printable(volume->phase) + ").") +
-                       told,
-                   false, false};
   }
 
   BlockVolumes block_volumes() const {
     return {seen_.source_claim && seen_.source_claim->is_block,
             seen_.output_claim && seen_.output_claim->is_block};
-  }
-  // What a block volume cannot take.
-  std::string problem_of_block() const {
-    if (!block_volumes().output) return "";
-    if (it_.spec.libvirt)
-      return "and libvirt's pool takes the machine's disks from files. Name a claim with volumeMode "
-             "Filesystem.";
-    if (it_.spec.source_claim == it_.output_claim_name())
-      return "and the source too. Name another claim for the disks.";
-    if (!it_.spec.format.empty() && it_.spec.format != "raw")
-      return "which holds a raw disk and no " + it_.spec.format +
-             ". Set spec.output.format to raw, or name a claim with volumeMode Filesystem.";
-    if (it_.spec.compress)
-      return "which holds a raw disk, and a raw disk cannot be compressed. Leave the compression out, or "
-             "name a "
-             "claim with volumeMode Filesystem.";
-    if (it_.spec.disks.size() > 1)
-      return "which holds one disk, and spec.source names " + std::to_string(it_.spec.disks.size()) +
-             ". Name a claim with volumeMode Filesystem.";
-    return "";
   }
 
   // Found out before hours are spent on the disks. Nobody tells when it changes.
@@ -356,7 +266,7 @@ class Deciding {
       wait_for(
           "KubeVirtMissing",
           "The cluster has no VirtualMachines (kubevirt.io/v1). Install KubeVirt, or remove spec.register.");
-      look_again(kLookForKubeVirt);
+      look_again(kLookForSomebody);
       return false;
     }
     if (seen_.machine && seen_.machine->conversion_uid != it_.uid) {
@@ -364,7 +274,7 @@ class Deciding {
                "There is a VirtualMachine " + seen_.machine->key.name +
                    " already, which was not made by this conversion. Delete it, or set another "
                    "spec.register.kubevirt.name.");
-      look_again(kLookForKubeVirt);
+      look_again(kLookForSomebody);
       return false;
     }
     return true;
@@ -446,24 +356,8 @@ class Deciding {
 
   // The survey is done: the attempt goes on with the conversion.
   void plan(const contract::TerminationResult& result) {
-    if (!result.dry_run || result.disks.empty())
-      return end_attempt(
-          {"SurveyFailed", "",
-           "The runner does not say how large the disks are. Use a runner image of the operator's "
-           "own version.",
-           false});
-    if (result.disks.size() < result.total_disks)
-      return end_attempt({"TooManyDisks", "",
-                          "The machine has " + std::to_string(result.total_disks) +
-                              " disks, and a claim for each is made for " +
-                              std::to_string(result.disks.size()) +
-                              " at most. Name one claim for all of them.",
-                          false});
-    status_.disks.clear();
-    for (std::size_t i = 0; i < result.disks.size(); ++i)
-      status_.disks.push_back({result.disks[i].disk_id,
-                               static_cast<std::int64_t>(result.disks[i].virtual_size_bytes),
-                               result.disks[i].boot_order_hint, it_.disk_claim_name(i)});
+    if (auto problem = problem_of_survey(result)) return end_attempt(*problem);
+    status_.disks = planned_disks(it_, result);
     status_.job_name = job_name(it_, status_.attempts);
     status_.job_uid.clear();
     status_.progress.reset();
@@ -480,38 +374,22 @@ class Deciding {
     condition("Running", "True", "MakingClaims", message);
   }
 
-  // What the claim of a disk lacks before the disk may be written to it.
-  std::optional<Waiting> wait_for_disk_claim(std::size_t disk) const {
-    const std::string& name = status_.disks[disk].claim_name;
-    auto found = std::find_if(seen_.disk_claims.begin(), seen_.disk_claims.end(),
-                              [&](const ClaimView& one) { return one.key.name == name; });
-    const ClaimView* claim = found == seen_.disk_claims.end() ? nullptr : &*found;
-    if (it_.disk_is_data_volume(disk)) return wait_for_data_volume(name, claim);
-    if (claim == nullptr) return Waiting{"MakingClaims", "", true, false};
-    if (claim->conversion_uid == it_.uid && !claim->is_being_deleted) return std::nullopt;
-    return Waiting{"ClaimExists",
-                   "There is a claim " + name +
-                       " already, which was not made for this conversion or is being deleted. Delete it, or "
-                       "rename the conversion.",
-                   false, true};
-  }
-
   // Makes what is missing. Where false is returned, something was said.
   bool disk_claims_are_there() {
     bool all = true;
     std::string told;
     for (std::size_t i = 0; i < status_.disks.size(); ++i) {
-      const std::optional<Waiting> wait = wait_for_disk_claim(i);
-      if (!wait) continue;
-      if (wait->is_final) {
+      const std::optional<Lack> lack = lack_of_disk_claim(seen_, i);
+      if (!lack) continue;
+      if (lack->remedy == Lack::Remedy::kPerson) {
         decision_.actions.clear();
-        end_attempt({wait->reason, "", wait->message, false});
+        end_attempt({lack->reason, "", lack->message, false});
         return false;
       }
-      if (wait->is_missing)
+      if (lack->remedy == Lack::Remedy::kMake)
         decision_.actions.emplace_back(CreateDiskClaim{i});
       else if (told.empty())
-        told = wait->message;
+        told = lack->message;
       all = false;
     }
     if (all) return true;
@@ -577,16 +455,7 @@ class Deciding {
   // nothing: the runner's result is read again.
   void register_machine(const contract::TerminationResult& result) {
     status_.failed_stage.clear();
-    const bool has_claims = it_.makes_a_claim_for_each_disk() || result.total_disks == 1;
-    if (!has_claims || !result.machine)
-      return end_attempt({"MachineRefused", "register",
-                          result.machine
-                              ? "The machine has " + std::to_string(result.total_disks) +
-                                    " disks, and KubeVirt takes one from a claim. Set "
-                                    "spec.output.diskClaimTemplates, which makes a claim for each."
-                              : "The runner does not say what the machine needs. Use a runner image of "
-                                "the operator's own version.",
-                          false});
+    if (auto problem = problem_of_machine(it_, result)) return end_attempt(*problem);
     if (seen_.machine && seen_.machine->conversion_uid != it_.uid)
       return end_attempt({"MachineExists", "register",
                           "There is a VirtualMachine " + seen_.machine->key.name +
@@ -616,7 +485,7 @@ class Deciding {
 
   // The runner has registered it, or there is none.
   void confirm_domain(const contract::TerminationResult& result) {
-    if (result.total_disks == 0 || result.dry_run) return succeed(result);
+    if (made_nothing(result)) return succeed(result);
     if (result.domain.empty())
       return end_attempt({"NotRegistered", "register",
                           "The runner does not say which domain it made. Use a runner image of the "
@@ -630,48 +499,14 @@ class Deciding {
 
   // --- the end ---
   void succeed(const contract::TerminationResult& result) {
-    if (result.total_disks == 0 || result.dry_run)
-      return end_attempt(
-          {"NothingConverted", "",
-           "The runner made no disk, because the input asks for none: options.dry_run is set in the "
-           "manifest.",
-           false});
-    bool on_device = !result.disks.empty() && result.disks[0].path == kOutputDevice;
-    if (on_device && result.total_disks > 1)
-      return end_attempt(
-          {"TooManyDisks", "",
-           "The machine has " + std::to_string(result.total_disks) +
-               " disks, and a block volume holds one. Name a claim with volumeMode Filesystem.",
-           false});
-    std::string root = std::string(kOutputFolder) + "/";
-    status_.artifacts.clear();
-    for (const contract::TerminationResult::Disk& disk : result.disks) {
-      std::string path = disk.path.rfind(root, 0) == 0 ? disk.path.substr(root.size()) : disk.path;
-      if (on_device) path.clear();  // the claim is the disk
-      std::string claim = it_.output_claim_name();
-      for (std::size_t i = 0; i < status_.disks.size() && it_.makes_a_claim_for_each_disk(); ++i) {
-        if (status_.disks[i].id != disk.disk_id) continue;
-        claim = status_.disks[i].claim_name;
-        path = it_.disk_is_block(i) ? "" : std::filesystem::path(disk.path).filename().string();
-      }
-      status_.artifacts.push_back(
-          {disk.disk_id, claim, path, disk.format, static_cast<std::int64_t>(disk.size_bytes)});
-    }
-    status_.guest.reset();
-    if (result.machine && !result.machine->os_type.empty()) {
-      const contract::MachineFacts& found = *result.machine;
-      status_.guest = Guest{found.os_type,     found.distribution, found.version,
-                            found.pretty_name, found.hostname,     found.architecture};
-    }
+    if (auto problem = problem_of_disks(result)) return end_attempt(*problem);
+    status_.artifacts = artifacts_of(it_, result);
+    status_.guest = guest_of(result);
+    status_.target = target_of(it_, result);
     status_.job_name.clear();
     status_.job_uid.clear();
     status_.progress.reset();
     status_.completion_time = kube::to_time(seen_.now);
-    status_.target = it_.output_claim_name();
-    const bool has_folder = !it_.spec.kubevirt && !on_device && !it_.makes_a_claim_for_each_disk();
-    if (has_folder) status_.target += "/" + it_.output_directory();
-    if (status_.disks.size() > 1 && it_.makes_a_claim_for_each_disk())
-      status_.target += " and " + std::to_string(status_.disks.size() - 1) + " more";
     std::string message = std::to_string(result.total_disks) +
                           (result.total_disks == 1 ? " disk is" : " disks are") + " in " + status_.target +
                           ".";
