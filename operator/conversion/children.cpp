@@ -20,15 +20,22 @@ const Json* find_in(const Json* list, std::string_view member, std::string_view 
   return nullptr;
 }
 
+// What is read of every one of them.
+template <class View>
+View read_child(const Json& object) {
+  View view;
+  view.key = kube::key_of(object);
+  view.uid = kube::uid_of(object);
+  view.conversion_uid = kube::label_of(object, kConversionLabel);
+  view.is_being_deleted = kube::is_being_deleted(object);
+  return view;
+}
+
 }  // namespace
 
 JobView read_job(const Json& job) {
-  JobView view;
-  view.key = kube::key_of(job);
-  view.uid = kube::uid_of(job);
-  view.conversion_uid = kube::label_of(job, kConversionLabel);
+  auto view = read_child<JobView>(job);
   view.conversion_name = kube::annotation_of(job, kConversionAnnotation);
-  view.is_being_deleted = kube::is_being_deleted(job);
   for (const kube::Condition& condition : kube::conditions_of(job)) {
     if (condition.status != "True") continue;
     if (condition.type == "Complete") view.is_complete = true;
@@ -41,10 +48,7 @@ JobView read_job(const Json& job) {
 }
 
 PodView read_pod(const Json& pod) {
-  PodView view;
-  view.key = kube::key_of(pod);
-  view.uid = kube::uid_of(pod);
-  view.conversion_uid = kube::label_of(pod, kConversionLabel);
+  auto view = read_child<PodView>(pod);
   view.conversion_name = kube::annotation_of(pod, kConversionAnnotation);
   // Set by the Job's controller; newer ones write both names.
   view.job_name = kube::label_of(pod, "job-name");
@@ -58,7 +62,6 @@ PodView read_pod(const Json& pod) {
   view.phase = text_at(pod, {"status", "phase"});
   view.reason = text_at(pod, {"status", "reason"});
   view.message = text_at(pod, {"status", "message"});
-  view.is_being_deleted = kube::is_being_deleted(pod);
   if (auto scheduled = kube::find_condition(kube::conditions_of(pod), "PodScheduled");
       scheduled && scheduled->status == "False") {
     view.is_unschedulable = scheduled->reason == "Unschedulable";
@@ -80,17 +83,14 @@ PodView read_pod(const Json& pod) {
 }
 
 ClaimView read_claim(const Json& claim) {
-  return {kube::key_of(claim), kube::uid_of(claim), kube::label_of(claim, kConversionLabel),
-          text_at(claim, {"spec", "volumeMode"}) == "Block", kube::is_being_deleted(claim)};
+  auto view = read_child<ClaimView>(claim);
+  view.is_block = text_at(claim, {"spec", "volumeMode"}) == "Block";
+  return view;
 }
 
 DataVolumeView read_data_volume(const Json& data_volume) {
-  DataVolumeView view{kube::key_of(data_volume),
-                      kube::uid_of(data_volume),
-                      kube::label_of(data_volume, kConversionLabel),
-                      text_at(data_volume, {"status", "phase"}),
-                      "",
-                      kube::is_being_deleted(data_volume)};
+  auto view = read_child<DataVolumeView>(data_volume);
+  view.phase = text_at(data_volume, {"status", "phase"});
   // A claim that cannot be made or bound, and then an importer that cannot run.
   for (const char* type : {"Bound", "Running"})
     if (auto condition = kube::find_condition(kube::conditions_of(data_volume), type);
@@ -99,9 +99,6 @@ DataVolumeView read_data_volume(const Json& data_volume) {
   return view;
 }
 
-MachineView read_machine(const Json& machine) {
-  return {kube::key_of(machine), kube::uid_of(machine), kube::label_of(machine, kConversionLabel),
-          kube::is_being_deleted(machine)};
-}
+MachineView read_machine(const Json& machine) { return read_child<MachineView>(machine); }
 
 }  // namespace hyper2kvm::conversion
