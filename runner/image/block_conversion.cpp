@@ -10,6 +10,7 @@
 #include <optional>
 #include <thread>
 
+#include "runner/image/block_map.h"
 #include "runner/image/block_source.h"
 #include "runner/image/byte_order.h"
 #include "runner/image/chunk.h"
@@ -111,9 +112,12 @@ class BlockConversion : public ConversionBase {
   }
 
   void copy_by_blocks(const Progress& progress, const os::StopToken& stop) {
-    std::unique_ptr<BlockSource> blocks = source().layout == Layout::kOther
-                                              ? open_nbd_source(source(), threads(), options().scratch)
-                                              : open_file_source(source(), threads(), stop);
+    const bool by_qemu = source().layout == Layout::kOther;
+    if (by_qemu)
+      for (const ChainedImage& image : source().chain)
+        check_qcow2_clusters(image.location, image.data_length, stop);
+    std::unique_ptr<BlockSource> blocks = by_qemu ? open_nbd_source(source(), threads(), options().scratch)
+                                                  : open_file_source(source(), threads(), stop);
     const std::uint64_t total = count_data(*blocks, stop);
     std::vector<Worker> workers = make_workers();
     OrderedCrew crew(threads(), stop);
@@ -137,6 +141,7 @@ class BlockConversion : public ConversionBase {
         }
       }
       crew.finish([&] { progress(std::min(done(), total), total); });
+      blocks->end();
     } catch (...) {
       // A reader may wait for an answer; nobody needs it any more.
       blocks->abort();
@@ -216,6 +221,7 @@ class BlockConversion : public ConversionBase {
     }
     crew.finish([&] { progress(done(), file.length()); });
     result().source_sha256 = hash.finish(wait);
+    file.expect_whole();
     progress(file.length(), file.length());
   }
 };

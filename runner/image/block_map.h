@@ -7,12 +7,14 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "runner/image/compression.h"
 #include "runner/image/located_file.h"
 #include "runner/image/source.h"
+#include "runner/os/stop.h"
 
 namespace hyper2kvm::image {
 
@@ -84,5 +86,9 @@ std::unique_ptr<BlockMap> open_vhdx_map(const ImageLocation& location);
 std::unique_ptr<BlockMap> open_vdi_map(const ImageLocation& location);
 // A qcow2 image that refers to no other file, with plain L2 entries.
 std::unique_ptr<BlockMap> open_qcow2_map(const ImageLocation& location);
+// Any qcow2 image, also one of a chain: throws os::Error (kInvalid) where a cluster lies past the end of the
+// file, for which QEMU would read zeroes. data_length: of its data file, where it has one.
+void check_qcow2_clusters(const ImageLocation& location, std::optional<std::uint64_t> data_length,
+                          const os::StopToken& stop);
 
 }  // namespace hyper2kvm::image

@@ -30,6 +30,8 @@ class BlockSource {
                                   std::span<std::byte> /*packed*/, std::span<std::byte> /*plain*/) {
     return 0;
   }
+  // When all was read: throws os::Error where the files were cut meanwhile, which no read need have noticed.
+  virtual void end() = 0;
   // Makes reads that are under way fail soon. Any thread.
   virtual void abort() noexcept {}
 };

@@ -23,6 +23,7 @@ class FlatSource : public BlockSource {
   void read(unsigned, std::uint64_t offset, std::span<std::byte> bytes) override {
     file_.read_exactly_at(offset, bytes);
   }
+  void end() override { file_.expect_whole(); }
 
  private:
   LocatedFile file_;
@@ -73,6 +74,8 @@ class MappedSource : public BlockSource {
       offset += size;
     }
   }
+
+  void end() override { map_->file().expect_whole(); }
 
   bool has_packed(ClusterCompression compression) const override {
     return map_->cluster_size() == kClusterSize && map_->compression() == compression;
@@ -189,6 +192,10 @@ class JoinedSource : public BlockSource {
       bytes = bytes.subspan(size);
       offset += size;
     }
+  }
+
+  void end() override {
+    for (const Part& part : parts_) part.source->end();
   }
 
  private:

@@ -17,6 +17,10 @@ LocatedFile::LocatedFile(const ImageLocation& location)
       name_(display_name(location)),
       base_(location.offset),
       length_(location.length) {
+  expect_whole();
+}
+
+void LocatedFile::expect_whole() const {
   std::uint64_t size = file_.size();
   if (base_ > size || length_ > size - base_)
     throw os::Error(os::ErrorKind::kInvalid, name_,
@@ -40,11 +44,7 @@ os::File::Range LocatedFile::next_data(std::uint64_t offset) const {
   std::uint64_t end = base_ + length_;
   if (range.length == 0) {
     // The end of a file that was cut meanwhile looks like a hole.
-    if (std::uint64_t size = file_.size(); size < end)
-      throw os::Error(os::ErrorKind::kInvalid, name_,
-                      "ends too early: it should be " + std::to_string(length_) + " bytes long and only " +
-                          std::to_string(size > base_ ? size - base_ : 0) + " are there",
-                      "The file is truncated: export or copy it again.");
+    expect_whole();
     return {length_, 0};
   }
   if (range.offset >= end) return {length_, 0};

@@ -20,6 +20,9 @@ class LocatedFile {
   explicit LocatedFile(const ImageLocation& location);
   std::uint64_t length() const { return length_; }
   const std::string& name() const { return name_; }
+  // Throws where the file has become too short. A read that is under way while a file is cut may return
+  // zeroes and no error, so whoever has read all of it asks once more in the end.
+  void expect_whole() const;
   // All of it, or an Error that calls the image truncated.
   void read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) const;
   // The next range at or after offset that may hold something else than zeroes; length 0 when there is none.

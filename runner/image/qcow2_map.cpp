@@ -1,6 +1,7 @@
 // A qcow2 image without other files: L1, L2, plain, zero and compressed clusters.
 // Source: docs/interop/qcow2.txt of QEMU 7.2, "Cluster mapping".
 #include <algorithm>
+#include <optional>
 
 #include "runner/image/block_map.h"
 #include "runner/image/qcow2_format.h"
@@ -12,8 +13,12 @@ namespace {
 
 class Qcow2Map : public BlockMap {
  public:
-  Qcow2Map(LocatedFile file, const Qcow2Header& header)
-      : BlockMap(std::move(file), header.virtual_size), header_(header) {
+  // data_length: of the file that holds the clusters.
+  Qcow2Map(LocatedFile file, const Qcow2Header& header, std::uint64_t data_length)
+      : BlockMap(std::move(file), header.virtual_size),
+        header_(header),
+        data_length_(data_length),
+        entry_size_(header.extended_l2 ? 16 : 8) {
     cluster_size_ = std::uint64_t{1} << header.cluster_bits;
     compression_ = header.zstd ? ClusterCompression::kZstd : ClusterCompression::kDeflate;
     std::uint64_t tables = 0;
@@ -23,7 +28,7 @@ class Qcow2Map : public BlockMap {
   }
 
   Mapping at(std::uint64_t offset) override {
-    const std::uint64_t table_span = cluster_size_ * (cluster_size_ / 8);
+    const std::uint64_t table_span = cluster_size_ * (cluster_size_ / entry_size_);
     const std::uint64_t table_end = std::min((offset / table_span + 1) * table_span, virtual_size_);
     const std::uint64_t table =
         big<std::uint64_t>(header_.l1_offset + offset / table_span * 8) & qcow2::kOffsetMask;
@@ -31,7 +36,7 @@ class Qcow2Map : public BlockMap {
     if (table % cluster_size_ != 0) refuse(offset);
     check_inside(table, 1, offset);
     auto entry_at = [&](std::uint64_t guest) {
-      return big<std::uint64_t>(table + guest % table_span / cluster_size_ * 8);
+      return big<std::uint64_t>(table + guest % table_span / cluster_size_ * entry_size_);
     };
     const std::uint64_t entry = entry_at(offset);
     if ((entry & qcow2::kCompressed) != 0) return compressed(entry, offset);
@@ -49,11 +54,25 @@ class Qcow2Map : public BlockMap {
     }
     mapping.length = end - offset;
     // The last cluster of the file may be there only in part: the reader takes the rest for zeroes, as QEMU.
-    if (host != 0) check_inside(mapping.file_offset, 1, offset);
+    // All others are whole, so the run's last one begins before the file ends.
+    if (host != 0) {
+      check_data(mapping.file_offset, offset);
+      const std::uint64_t last = (end - 1) / cluster_size_ * cluster_size_;
+      if (last > offset) check_data(mapping.file_offset + (last - offset), last);
+    }
     return mapping;
   }
 
  private:
+  // A cluster begins inside the file that holds it.
+  void check_data(std::uint64_t data_offset, std::uint64_t offset) const {
+    if (data_offset < data_length_) return;
+    throw os::Error(
+        os::ErrorKind::kInvalid, file_.name(),
+        "has the data for byte " + std::to_string(offset) + " of its disk past the end of the file",
+        "The file is truncated or damaged: export or copy it again.");
+  }
+
   [[noreturn]] void refuse(std::uint64_t offset) const {
     throw os::Error(os::ErrorKind::kInvalid, file_.name(),
                     "has a table entry for byte " + std::to_string(offset) + " of its disk that cannot be",
@@ -62,7 +81,8 @@ class Qcow2Map : public BlockMap {
 
   // 0 where the cluster reads as zeroes.
   std::uint64_t host_of(std::uint64_t entry, std::uint64_t offset) const {
-    if (header_.version >= 3 && (entry & qcow2::kZero) != 0) return 0;
+    // With extended entries the bit is in their second half, for each part of a cluster.
+    if (header_.version >= 3 && !header_.extended_l2 && (entry & qcow2::kZero) != 0) return 0;
     const std::uint64_t host = entry & qcow2::kOffsetMask;
     if (host % cluster_size_ != 0) refuse(offset);
     return host;
@@ -83,17 +103,31 @@ class Qcow2Map : public BlockMap {
   }
 
   const Qcow2Header header_;
+  const std::uint64_t data_length_;
+  const std::uint64_t entry_size_;  // bytes of an L2 entry
 };
 
-}  // namespace
-
-std::unique_ptr<BlockMap> open_qcow2_map(const ImageLocation& location) {
+std::unique_ptr<BlockMap> open_map(const ImageLocation& location, std::optional<std::uint64_t> data_length) {
   LocatedFile file(location);
   std::vector<std::byte> window(
       static_cast<std::size_t>(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length())));
   file.read_exactly_at(0, window);
   Qcow2Header header = parse_qcow2_header(window, file.length(), file.name());
-  return std::make_unique<Qcow2Map>(std::move(file), header);
+  const std::uint64_t length = data_length.value_or(file.length());
+  return std::make_unique<Qcow2Map>(std::move(file), header, length);
+}
+
+}  // namespace
+
+std::unique_ptr<BlockMap> open_qcow2_map(const ImageLocation& location) {
+  return open_map(location, std::nullopt);
+}
+
+void check_qcow2_clusters(const ImageLocation& location, std::optional<std::uint64_t> data_length,
+                          const os::StopToken& stop) {
+  const std::unique_ptr<BlockMap> map = open_map(location, data_length);
+  for (std::uint64_t offset = 0; offset < map->virtual_size(); offset += map->at(offset).length)
+    stop.throw_if_stopped();
 }
 
 }  // namespace hyper2kvm::image

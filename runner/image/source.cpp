@@ -99,25 +99,35 @@ SourceImage open_vdi(const ImageLocation& location, const std::string& name_pref
   return begin_mapped(location, SourceFormat::kVdi, header.virtual_size, "vdi", name_prefix);
 }
 
+SourceImage open_format(const ImageLocation& location, SourceFormat format, const std::string& name_prefix) {
+  switch (format) {
+    case SourceFormat::kVmdk:
+      return open_vmdk(location, name_prefix);
+    case SourceFormat::kQcow2:
+      return open_qcow2(location, name_prefix);
+    case SourceFormat::kRaw:
+      return open_raw(location, name_prefix);
+    case SourceFormat::kVhd:
+      return open_vhd(location, name_prefix);
+    case SourceFormat::kVhdx:
+      return open_vhdx(location, name_prefix);
+    case SourceFormat::kVdi:
+      return open_vdi(location, name_prefix);
+  }
+  throw os::Error(os::ErrorKind::kInternal, display_name(location), "a source format that does not exist");
+}
+
 }  // namespace
 
 SourceImage open_source(const ImageLocation& location, SourceFormat format, const std::string& name_prefix) {
   return at_edge(display_name(location), [&] {
-    switch (format) {
-      case SourceFormat::kVmdk:
-        return open_vmdk(location, name_prefix);
-      case SourceFormat::kQcow2:
-        return open_qcow2(location, name_prefix);
-      case SourceFormat::kRaw:
-        return open_raw(location, name_prefix);
-      case SourceFormat::kVhd:
-        return open_vhd(location, name_prefix);
-      case SourceFormat::kVhdx:
-        return open_vhdx(location, name_prefix);
-      case SourceFormat::kVdi:
-        return open_vdi(location, name_prefix);
-    }
-    throw os::Error(os::ErrorKind::kInternal, display_name(location), "a source format that does not exist");
+    SourceImage source = open_format(location, format, name_prefix);
+    if (source.virtual_size > kLargestDisk)
+      throw os::Error(os::ErrorKind::kInvalid, display_name(location),
+                      "holds a disk of " + std::to_string(source.virtual_size) +
+                          " bytes, and more than 2 PiB cannot be converted",
+                      "Look at whether it is the right file, and whole: export or copy it again.");
+    return source;
   });
 }
 

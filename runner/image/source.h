@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,16 @@ struct SourceExtent {
   bool mapped = false;
 };
 
+// What a qcow2 image of ours can hold, with the largest L1 table that QEMU reads. A header or a sparse file
+// that says more would have us make tables of many GiB.
+constexpr std::uint64_t kLargestDisk = std::uint64_t{1} << 51;
+
+// A qcow2 image among those that QEMU reads for us.
+struct ChainedImage {
+  ImageLocation location;
+  std::optional<std::uint64_t> data_length;  // of its data file, where it has one
+};
+
 struct SourceImage {
   ImageLocation location;
   contract::SourceFormat format = contract::SourceFormat::kRaw;
@@ -44,6 +55,9 @@ struct SourceImage {
   std::uint64_t virtual_size = 0;  // bytes
   // Every file that belongs to it (extents, a backing chain), location.file first.
   std::vector<std::filesystem::path> files;
+  // Bytes of each of them when its headers were read; only kOther needs it.
+  std::vector<std::uint64_t> file_lengths;
+  std::vector<ChainedImage> chain;    // of a qcow2
   std::vector<SourceExtent> extents;  // kFlat and kMapped
   // JSON for qemu-storage-daemon's --blockdev, in order, read-only; the last one's node-name is node_name.
   std::vector<std::string> blockdevs;

@@ -89,6 +89,7 @@ class StreamConversion : public ConversionBase {
     stream.end();
     verify_grain_tables(layout, stream.ledger(), read, name(), stop);
     crew.finish([&] { progress(done(), file.length()); });
+    file.expect_whole();
     result().bytes_read = file.length();
     if (hash) result().source_sha256 = hash->finish([&] { stop.throw_if_stopped(); });
     progress(file.length(), file.length());

@@ -10,22 +10,23 @@
 #include "runner/image/byte_order.h"
 #include "runner/image/deflate.h"
 #include "runner/image/target.h"
+#include "runner/image/vdi_blocks.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
 
 constexpr std::uint64_t kBlockSize = 1u << 20;
-constexpr std::uint32_t kUnallocated = 0xffffffff;
-constexpr std::uint64_t kMostBlocks = 0x3fffffff;
+// The header says in 32 bits where the blocks begin, which is behind a map of 4 bytes a block.
+constexpr std::uint64_t kMostBlocks = 0x3ff00000;
 constexpr std::size_t kHeaderSize = 512;
 
 class VdiTarget : public Target {
  public:
   VdiTarget(const std::filesystem::path& path, std::uint64_t virtual_size)
       : Target(path, virtual_size),
-        map_(static_cast<std::size_t>(divide_up(virtual_size, kBlockSize)), kUnallocated),
-        data_offset_(round_up<std::uint64_t>(kHeaderSize + map_.size() * 4, kBlockSize)) {}
+        blocks_(file_, kHeaderSize, divide_up(virtual_size, kBlockSize)),
+        data_offset_(round_up<std::uint64_t>(kHeaderSize + blocks_.count() * 4, kBlockSize)) {}
 
   void place(std::span<const Piece> pieces, std::vector<Placed>& placed) override {
     for (const Piece& piece : pieces) {
@@ -36,8 +37,9 @@ class VdiTarget : public Target {
         throw os::Error(os::ErrorKind::kInvalid, file_.path().string(), "data past the end of the disk");
       for_each_block(piece.guest_offset, piece.bytes.size(),
                      [&](std::uint64_t block, std::uint64_t in_block, std::size_t done, std::size_t part) {
-                       if (map_[block] == kUnallocated) map_[block] = allocated_++;
-                       placed.push_back(Placed{place_of(block) + in_block, piece.bytes.subspan(done, part)});
+                       std::uint32_t place = blocks_.at(block);
+                       if (place == VdiBlocks::kUnallocated) blocks_.set(block, place = allocated_++);
+                       placed.push_back(Placed{offset_of(place) + in_block, piece.bytes.subspan(done, part)});
                      });
     }
   }
@@ -58,17 +60,16 @@ class VdiTarget : public Target {
     length = std::min(length, virtual_size_ - guest_offset);
     for_each_block(guest_offset, length,
                    [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t, std::uint64_t part) {
-                     if (map_[block] == kUnallocated) return;
-                     std::uint64_t at = place_of(block) + in_block;
+                     const std::uint32_t place = blocks_.at(block);
+                     if (place == VdiBlocks::kUnallocated) return;
+                     std::uint64_t at = offset_of(place) + in_block;
                      std::uint64_t end = file_.size();
                      if (at < end) file_.zero_at(at, std::min(part, end - at));
                    });
   }
 
   std::uint64_t finish() override {
-    std::vector<std::byte> map(round_up<std::size_t>(map_.size() * 4, kSector));
-    for (std::size_t i = 0; i < map_.size(); ++i) store_little(std::span(map), i * 4, map_[i]);
-    file_.write_at(kHeaderSize, map);
+    blocks_.write_out();
     file_.truncate(data_offset_ + allocated_ * kBlockSize);
     write_header();
     return file_.finish();
@@ -87,8 +88,8 @@ class VdiTarget : public Target {
     }
   }
 
-  std::uint64_t place_of(std::uint64_t block) const {
-    return data_offset_ + std::uint64_t{map_[block]} * kBlockSize;
+  std::uint64_t offset_of(std::uint32_t place) const {
+    return data_offset_ + std::uint64_t{place} * kBlockSize;
   }
 
   void write_header() {
@@ -104,7 +105,7 @@ class VdiTarget : public Target {
     store_little<std::uint32_t>(header, 360, kSector);
     store_little<std::uint64_t>(header, 368, round_up<std::uint64_t>(virtual_size_, kSector));
     store_little<std::uint32_t>(header, 376, kBlockSize);
-    store_little<std::uint32_t>(header, 384, static_cast<std::uint32_t>(map_.size()));
+    store_little<std::uint32_t>(header, 384, static_cast<std::uint32_t>(blocks_.count()));
     store_little<std::uint32_t>(header, 388, allocated_);
     // Two random UUIDs (version 4): of the image and of its last snapshot. No parent.
     std::random_device random;
@@ -116,9 +117,9 @@ class VdiTarget : public Target {
     file_.write_at(0, header);
   }
 
-  std::vector<std::uint32_t> map_;
+  VdiBlocks blocks_;
   const std::uint64_t data_offset_;
-  std::uint32_t allocated_ = 0;
+  std::uint32_t allocated_ = 0;  // blocks, in the order in which they were first written
 };
 
 }  // namespace

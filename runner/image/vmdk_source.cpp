@@ -46,8 +46,8 @@ std::uint64_t length_of(const std::filesystem::path& path) {
   return os::File::open(path, os::File::Mode::kRead).size();
 }
 
-void check_flat_extent(const DescriptorExtent& extent, const std::filesystem::path& path) {
-  std::uint64_t length = length_of(path);
+void check_flat_extent(const DescriptorExtent& extent, const std::filesystem::path& path,
+                       std::uint64_t length) {
   std::uint64_t begin = extent.offset * kSectorSize;
   if (begin > length || extent.sectors * kSectorSize > length - begin)
     refuse(path.string(),
@@ -57,8 +57,9 @@ void check_flat_extent(const DescriptorExtent& extent, const std::filesystem::pa
 }
 
 // True where we can read it ourselves.
-bool check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::path& path) {
-  LocatedFile file(ImageLocation{path, 0, length_of(path), {}});
+bool check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::path& path,
+                         std::uint64_t length) {
+  LocatedFile file(ImageLocation{path, 0, length, {}});
   StreamLayout layout = read_stream_layout(
       [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
       file.length(), file.name());
@@ -88,6 +89,7 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
   source.format = contract::SourceFormat::kVmdk;
   source.virtual_size = descriptor.capacity() * kSectorSize;
   source.files.push_back(location.file);
+  source.file_lengths.push_back(location.offset + location.length);
   bool all_flat = true;
   bool all_ours = true;
   for (const DescriptorExtent& extent : descriptor.extents) {
@@ -100,15 +102,17 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
       refuse(file.name(), "consists of several files, and lies in an archive", "Unpack the archive first.");
     std::filesystem::path path = resolve_extent(location, extent.file_name);
     const std::uint64_t size = extent.sectors * kSectorSize;
+    const std::uint64_t length = length_of(path);
     if (flat) {
-      check_flat_extent(extent, path);
+      check_flat_extent(extent, path, length);
       source.extents.push_back(SourceExtent{path, extent.offset * kSectorSize, size, size, false});
     } else {
-      all_ours = check_sparse_extent(extent, path) && all_ours;
-      source.extents.push_back(SourceExtent{path, 0, length_of(path), size, true});
+      all_ours = check_sparse_extent(extent, path, length) && all_ours;
+      source.extents.push_back(SourceExtent{path, 0, length, size, true});
     }
     all_flat = all_flat && flat;
     source.files.push_back(path);
+    source.file_lengths.push_back(length);
   }
   if (source.virtual_size == 0)
     refuse(file.name(), "describes a disk of size 0", "The export is damaged: export the machine again.");
@@ -165,6 +169,7 @@ SourceImage open_vmdk(const ImageLocation& location, const std::string& name_pre
         SourceExtent{location.file, location.offset, location.length, source.virtual_size, true});
   }
   source.files.push_back(location.file);
+  source.file_lengths.push_back(location.offset + location.length);
   BlockGraph graph(name_prefix);
   graph.add_format("vmdk", graph.add_file(location, location.offset == 0));
   graph.finish(source);

@@ -188,7 +188,8 @@ std::uint64_t allocated(const std::filesystem::path& path, bool whole) {
 
 // Puts the disks into the pool and their new places into the plan. Returns what was made.
 std::vector<OwnedVolume> place_disks(const Connection& connection, Plan& plan, Undo& undo,
-                                     const UploadProgress& progress, const os::StopToken& stop) {
+                                     const UploadProgress& progress, const BeforeTransfer& before_transfer,
+                                     const os::StopToken& stop) {
   const StoragePool& pool = *plan.pool;
   std::vector<DomainDisk>& disks = plan.facts.disks;
   std::vector<std::size_t> missing;
@@ -222,7 +223,7 @@ std::vector<OwnedVolume> place_disks(const Connection& connection, Plan& plan, U
         [&](std::uint64_t done) {
           if (progress) progress(index, done, size);
         },
-        stop);
+        before_transfer, stop);
     disks[index] = disk_of_volume(volume.get(), disk.format);
   }
   return made;
@@ -275,7 +276,8 @@ void remove_replaced_volumes(const Connection& connection, const Plan& plan,
 }
 
 Registered register_over(Connection& connection, const contract::Libvirt& settings, const DomainFacts& facts,
-                         const os::StopToken& stop, const UploadProgress& progress) {
+                         const os::StopToken& stop, const UploadProgress& progress,
+                         const BeforeTransfer& before_transfer) {
   Plan plan = make_plan(connection, settings, facts, stop);
   // Known beforehand, so that a domain can be found again whose definition was not confirmed. A domain that
   // is replaced hands its UUID on: to the host's tools, and to licences inside the guest, it is the same
@@ -291,7 +293,7 @@ Registered register_over(Connection& connection, const contract::Libvirt& settin
     domain_xml(plan.facts, plan.host);
     std::vector<OwnedVolume> volumes;
     if (plan.pool)
-      volumes = place_disks(connection, plan, undo, progress, stop);
+      volumes = place_disks(connection, plan, undo, progress, before_transfer, stop);
     else
       warn_of_places(connection, plan);
     make_domain(connection, settings, plan, volumes, undo, stop);
@@ -315,10 +317,11 @@ Registered register_over(Connection& connection, const contract::Libvirt& settin
 }  // namespace
 
 Registered register_machine(const contract::Libvirt& settings, const DomainFacts& facts,
-                            const os::StopToken& stop, const UploadProgress& progress) {
+                            const os::StopToken& stop, const UploadProgress& progress,
+                            const BeforeTransfer& before_transfer) {
   return guarded([&] {
     Connection connection = connect(settings, facts, stop);
-    return register_over(connection, settings, facts, stop, progress);
+    return register_over(connection, settings, facts, stop, progress, before_transfer);
   });
 }
 

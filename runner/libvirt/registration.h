@@ -36,6 +36,9 @@ struct Registered {
 // Of an upload into a pool: disk is an index of facts.disks, done and total are bytes of its file. Called
 // from the thread that registers; must not throw.
 using UploadProgress = std::function<void(std::size_t disk, std::uint64_t done, std::uint64_t total)>;
+// Told of bytes of an upload before they are read, and again before they are sent; it may wait, and may throw
+// os::Error to end the registration.
+using BeforeTransfer = std::function<void(std::uint64_t bytes)>;
 
 // settings: the manifest's `libvirt`, or what a front end supplies. facts.name is used where settings.name is
 // empty, and settings.network or settings.bridge replaces that of every NIC. Chooses kvm where it really
@@ -43,7 +46,8 @@ using UploadProgress = std::function<void(std::size_t disk, std::uint64_t done, 
 // (overwrite, another name) unless settings.overwrite; one that runs, is saved or has snapshots is never
 // overwritten. Throws os::Error.
 Registered register_machine(const contract::Libvirt& settings, const DomainFacts& facts,
-                            const os::StopToken& stop, const UploadProgress& progress = {});
+                            const os::StopToken& stop, const UploadProgress& progress = {},
+                            const BeforeTransfer& before_transfer = {});
 
 // Refuses early what register_machine would refuse late: the connection, the name, the pool, the network,
 // what the host's firmware can do. Of facts.disks only the formats are looked at: the files need not exist

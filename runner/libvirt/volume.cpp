@@ -292,7 +292,7 @@ VolumeHandle create_volume(const StoragePool& pool, const std::string& domain, c
 
 void upload(const Connection& connection, const StoragePool& pool, virStorageVolPtr volume,
             const std::filesystem::path& path, const std::function<void(std::uint64_t)>& progress,
-            const os::StopToken& stop) {
+            const std::function<void(std::uint64_t)>& before_transfer, const os::StopToken& stop) {
   os::File file = os::File::open(path, os::File::Mode::kRead);
   std::uint64_t size = file.size();
   bool sparse = !pool.holds_block_devices();
@@ -311,12 +311,14 @@ void upload(const Connection& connection, const StoragePool& pool, virStorageVol
     while (offset < end) {
       stop.throw_if_stopped();
       std::span<std::byte> chunk(buffer.data(), std::min<std::uint64_t>(kChunk, end - offset));
+      if (before_transfer) before_transfer(chunk.size());
       file.read_exactly_at(offset, chunk);
       offset += chunk.size();
       if (sparse && is_zero(chunk)) {
         hole += chunk.size();
       } else {
         if (hole > 0) target.send_hole(std::exchange(hole, 0));
+        if (before_transfer) before_transfer(chunk.size());
         target.send(chunk);
       }
       auto now = std::chrono::steady_clock::now();
@@ -331,6 +333,7 @@ void upload(const Connection& connection, const StoragePool& pool, virStorageVol
   while (offset < all) {
     stop.throw_if_stopped();
     std::uint64_t length = std::min<std::uint64_t>(kChunk, all - offset);
+    if (before_transfer) before_transfer(length);
     target.send(std::span(buffer).first(length));
     offset += length;
   }

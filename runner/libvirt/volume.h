@@ -62,10 +62,11 @@ VolumeHandle create_volume(const StoragePool& pool, const std::string& domain, c
                            std::uint64_t bytes, VolumeClaim& claim);
 
 // Sends the file's bytes, and to a block device that is larger zeroes up to its end. done counts holes as
-// sent. Throws os::Error; the stream is then aborted.
+// sent. before_transfer is told of bytes that are about to be read or sent, and may wait. Throws os::Error,
+// and what before_transfer throws; the stream is then aborted.
 void upload(const Connection& connection, const StoragePool& pool, virStorageVolPtr volume,
             const std::filesystem::path& file, const std::function<void(std::uint64_t done)>& progress,
-            const os::StopToken& stop);
+            const std::function<void(std::uint64_t bytes)>& before_transfer, const os::StopToken& stop);
 
 // Where the volume is, for the domain.
 DomainDisk disk_of_volume(virStorageVolPtr volume, contract::OutputFormat format);

@@ -60,10 +60,10 @@ std::vector<std::string> validate(const Job& job, const Converted& converted, im
       });
     checks.wait();
     for (std::size_t i = 0; i < results.size(); ++i) {
+      disks.push_back({{"disk_id", manifest.disks[i].id}, {"checked_with", results[i].checker}});
+      if (results[i].sha256.empty()) continue;
       checksums[i] = "sha256:" + results[i].sha256;
-      disks.push_back({{"disk_id", manifest.disks[i].id},
-                       {"checked_with", results[i].checker},
-                       {"checksum", checksums[i]}});
+      disks.back()["checksum"] = checksums[i];
     }
     return {{"check_image_integrity", true}, {"disks", std::move(disks)}};
   });
@@ -111,10 +111,15 @@ void publish_and_register(const Job& job, const Verified& verified, const Conver
       if (converted.answer) inspection = converted.answer->inspection;
       libvirt::DomainFacts facts = machine_of(manifest, published, inspection, record);
       ProgressMeter meter("register", facts.disks.size(), record.events());
+      libvirt::BeforeTransfer before_transfer;
+      if (limiter != nullptr)
+        before_transfer = [&](std::uint64_t bytes) {
+          limiter->pass(bytes, [&] { stop.throw_if_stopped(); });
+        };
       libvirt::Registered registered = libvirt::register_machine(
-          *manifest.libvirt, facts, stop, [&](std::size_t disk, std::uint64_t done, std::uint64_t total) {
-            meter.update(disk, done, total);
-          });
+          *manifest.libvirt, facts, stop,
+          [&](std::size_t disk, std::uint64_t done, std::uint64_t total) { meter.update(disk, done, total); },
+          before_transfer);
       for (const std::string& warning : registered.warnings) record.warning("register", warning);
       nlohmann::json disks = nlohmann::json::array();
       for (const libvirt::DomainDisk& disk : registered.disks) disks.push_back(disk.path.string());

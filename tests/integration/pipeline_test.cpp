@@ -5,15 +5,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "tests/integration/program.h"
+#include "tests/unit/image/loop_device.h"
 
 namespace hyper2kvm::integration {
 namespace {
@@ -21,10 +27,10 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using contract::Event;
-using testing::AnyOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class Events : public contract::EventSink {
  public:
@@ -49,7 +55,7 @@ class Events : public contract::EventSink {
   std::vector<Event> events_;
 };
 
-class PipelineTest : public testing::Test {
+class PipelineTest : public ::testing::Test {
  protected:
   void SetUp() override {
     make_disk(in("a.raw"), 16, 1);
@@ -135,6 +141,84 @@ TEST_F(PipelineTest, SeveralDisksArePublishedTogether) {
   ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
   EXPECT_THAT(names_in(output()), ElementsAre("disk-0.qcow2", "disk-1.qcow2", "report.json"));
   must_run({"qemu-img", "compare", in("b.raw").string(), (output() / "disk-1.qcow2").string()});
+}
+
+// The first of them to be written waits for the other.
+TEST_F(PipelineTest, SeveralDisksAreCopiedAtTheSameTime) {
+  add_second_disk();
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::set<std::string> written;
+  std::atomic<bool> one_after_the_other = false;
+  Watcher watcher([&](os::FaultHook::Operation operation, const fs::path& path) {
+    const std::string name = path.filename().string();
+    if (operation != os::FaultHook::Operation::kWrite || !name.starts_with("disk-")) return 0;
+    std::unique_lock lock(mutex);
+    if (written.insert(name).second) changed.notify_all();
+    if (!changed.wait_for(lock, 60s, [&] { return written.size() == 2 || one_after_the_other.load(); }))
+      one_after_the_other = true;
+    return 0;
+  });
+  pipeline::Outcome outcome = run();
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+  EXPECT_FALSE(one_after_the_other);
+  EXPECT_EQ(written.size(), 2u);
+}
+
+TEST_F(PipelineTest, ManyLargeDisksTakeLittleMemoryTogether) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer takes several times the memory";
+#endif
+  manifest_["pipeline"]["convert"]["compress"] = true;
+  for (int i = 1; i < 6; ++i) {
+    const fs::path disk = in("more-" + std::to_string(i) + ".raw");
+    make_disk(disk, 24, static_cast<unsigned>(i));
+    fs::resize_file(disk, std::uint64_t{1} << 40);
+    auto more = manifest_for(disk)["disks"][0];
+    more["id"] = "disk-" + std::to_string(i);
+    manifest_["disks"].push_back(more);
+  }
+  write_json(in("manifest.json"), manifest_);
+  ASSERT_EQ(run_hyper2kvm({"convert", in("manifest.json").string()}).status, 0);
+  EXPECT_EQ(names_in(output()).size(), 7u);
+  // The largest of all programs that this test has run.
+  rusage use{};
+  ASSERT_EQ(::getrusage(RUSAGE_CHILDREN, &use), 0);
+  EXPECT_LT(use.ru_maxrss / 1024, 256);
+}
+
+TEST_F(PipelineTest, TheLevelOfTheManifestIsUsed) {
+  std::string text = os::read_text(program_path(), std::size_t{4} << 30);
+  text.resize(4u << 20);
+  os::write_text_atomically(in("a.raw"), text);
+  manifest_ = manifest_for(in("a.raw"));
+  std::map<std::string, std::uint64_t> sizes;
+  for (const char* compression : {"deflate", "zstd"})
+    for (int level : {1, 9}) {
+      manifest_["pipeline"]["convert"] = {
+          {"enabled", true}, {"compress", true}, {"compression", compression}, {"compress_level", level}};
+      pipeline::Outcome outcome = run();
+      ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+      sizes[compression + std::to_string(level)] = outcome.report.artifacts.at(0).size_bytes;
+    }
+  EXPECT_LT(sizes["deflate9"], sizes["deflate1"]);
+  EXPECT_LT(sizes["zstd9"], sizes["zstd1"]);
+}
+
+// A hash of the holes would take a quarter of an hour.
+TEST_F(PipelineTest, ARawDiskOfATebibyteCostsWhatItsDataCost) {
+  fs::resize_file(in("a.raw"), std::uint64_t{1} << 40);
+  manifest_ = manifest_for(in("a.raw"));
+  manifest_["output"] = {{"format", "raw"}, {"directory", output().string()}};
+  pipeline::Outcome outcome = run();
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+  EXPECT_EQ(fs::file_size(outcome.boot_disk), std::uint64_t{1} << 40);
+  EXPECT_EQ(outcome.report.artifacts.at(0).checksum, "");
+  nlohmann::json report = read_json(outcome.report_path);
+  EXPECT_FALSE(report["artifacts"][0].contains("checksum"));
+  EXPECT_TRUE(report["pipeline"]["stages"]["validate"]["success"].get<bool>());
+  must_run(
+      {"qemu-img", "compare", "-f", "raw", "-F", "raw", in("a.raw").string(), outcome.boot_disk.string()});
 }
 
 // Only a lower bound: a busy machine makes everything later, never earlier.
@@ -255,6 +339,95 @@ TEST_F(PipelineTest, AFailureAtAnyFileOperationLeavesOnlyTheReport) {
   EXPECT_EQ(sha256(in("a.raw")), before);
 }
 
+// The same for the other kinds of jobs, at whatever operation it is: a whole job at a time.
+class FailingJob : public PipelineTest {
+ protected:
+  // Runs the job until it gets to its end without meeting the fault. device: what must hold nothing to boot.
+  void fail_everywhere(const fs::path& device = {}) {
+    const std::string before = sha256(in("a.raw"));
+    const std::size_t threads = names_in("/proc/self/task").size();
+    int failed_runs = 0;
+    for (int number = 1;; number += 1 + number / 6) {
+      SCOPED_TRACE("operation " + std::to_string(number));
+      fs::remove_all(output());
+      std::atomic<int> left = number;
+      pipeline::Outcome outcome;
+      {
+        write_json(in("manifest.json"), manifest_);
+        pipeline::Job job = pipeline::open_inputs({in("manifest.json")});
+        Watcher watcher([&](os::FaultHook::Operation which, const fs::path& path) {
+          if (path.filename().string().find("report.json") != std::string::npos || path == output()) return 0;
+          if (left.fetch_sub(1) != 1) return 0;
+          return which == os::FaultHook::Operation::kWrite ? ENOSPC : EIO;
+        });
+        outcome = pipeline::run(job, {}, events_, {});
+      }
+      if (left > 0) {
+        EXPECT_EQ(outcome.exit_status, 0);
+        break;
+      }
+      ++failed_runs;
+      ASSERT_EQ(outcome.exit_status, 1);
+      ASSERT_THAT(names_in(output()), ElementsAre("report.json"));
+      ASSERT_THAT(outcome.report.errors.at(0).message,
+                  AnyOf(HasSubstr("No space left"), HasSubstr("Input/output error")));
+      // Nothing is left of what this process had started.
+      ASSERT_EQ(names_in("/proc/self/task").size(), threads);
+      if (!device.empty()) {
+        std::vector<std::byte> head(1u << 20);
+        os::File::open(device, os::File::Mode::kRead).read_exactly_at(0, head);
+        ASSERT_TRUE(std::ranges::all_of(head, [](std::byte byte) { return byte == std::byte{0}; }));
+      }
+    }
+    EXPECT_GE(failed_runs, 8);
+    EXPECT_EQ(sha256(in("a.raw")), before);
+  }
+  void take_source(const char* driver, const std::vector<std::string>& options, const char* format) {
+    std::vector<std::string> command = {"qemu-img", "convert", "-f", "raw", "-O", driver};
+    command.insert(command.end(), options.begin(), options.end());
+    command.push_back(in("a.raw").string());
+    command.push_back(in("source").string());
+    must_run(command);
+    manifest_["disks"][0]["local_path"] = in("source").string();
+    manifest_["disks"][0]["source_format"] = format;
+    manifest_["disks"][0]["bytes"] = fs::file_size(in("source"));
+  }
+};
+
+TEST_F(FailingJob, OfTwoDisksToRaw) {
+  add_second_disk();
+  manifest_["output"] = {{"format", "raw"}, {"directory", output().string()}};
+  fail_everywhere();
+}
+
+TEST_F(FailingJob, OfAStreamToCompressedQcow2) {
+  take_source("vmdk", {"-o", "subformat=streamOptimized"}, "vmdk");
+  manifest_["pipeline"]["convert"]["compress"] = true;
+  fail_everywhere();
+}
+
+TEST_F(FailingJob, OfBlocksToVdi) {
+  take_source("vhdx", {}, "vhdx");
+  manifest_["output"] = {{"format", "vdi"}, {"directory", output().string()}};
+  fail_everywhere();
+}
+
+TEST_F(FailingJob, ToQcow2WithZstd) {
+  take_source("qcow2", {"-c"}, "qcow2");
+  manifest_["pipeline"]["convert"]["compress"] = true;
+  manifest_["pipeline"]["convert"]["compression"] = "zstd";
+  fail_everywhere();
+}
+
+TEST_F(FailingJob, ToABlockDevice) {
+  os::File::open(in("device"), os::File::Mode::kCreate).truncate(20u << 20);
+  hyper2kvm::testing::LoopDevice device(in("device"));
+  if (device.path().empty()) GTEST_SKIP() << "no loop devices here";
+  manifest_["output"] = {
+      {"format", "raw"}, {"directory", output().string()}, {"devices", {{"disk-0", device.path().string()}}}};
+  fail_everywhere(device.path());
+}
+
 TEST_F(PipelineTest, AStopLeavesOnlyTheReport) {
   for (auto delay : {0ms, 5ms, 20ms, 60ms}) {
     fs::remove_all(output());
@@ -347,7 +520,7 @@ TEST_F(RepairTest, CopyAndRepairOverlap) {
   EXPECT_LT(convert_started, fix_ended);
 }
 
-class RehearsalTest : public RepairTest, public testing::WithParamInterface<std::string> {
+class RehearsalTest : public RepairTest, public ::testing::WithParamInterface<std::string> {
   void SetUp() override { take_guest(GetParam()); }
 };
 
@@ -374,7 +547,7 @@ TEST_P(RehearsalTest, NamesTheEditsOfTheRealRunAndChangesNothing) {
   EXPECT_EQ(sha256(ova_), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Guests, RehearsalTest, testing::Values("demo", "demo-uefi"),
+INSTANTIATE_TEST_SUITE_P(Guests, RehearsalTest, ::testing::Values("demo", "demo-uefi"),
                          [](const auto& name) { return name.param == "demo" ? "Bios" : "Uefi"; });
 
 TEST_F(RepairTest, AStopInTheMiddleOfTheRepairLeavesOnlyTheReport) {

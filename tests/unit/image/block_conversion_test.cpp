@@ -53,6 +53,32 @@ TEST_F(BlockConversion, HolesAndZeroesStayHoles) {
   }
 }
 
+// Nor does it matter how large the disk is in which a format has its holes.
+TEST_F(BlockConversion, AnImageOfATebibyteCostsWhatItsDataCost) {
+  os::File file = os::File::open(at("disk.raw"), os::File::Mode::kCreate);
+  file.truncate(std::uint64_t{1} << 40);
+  for (std::uint64_t place : {std::uint64_t{0}, std::uint64_t{1} << 39, (std::uint64_t{1} << 40) - 131072})
+    file.write_at(place, testing::make_content(testing::Content::kNoise, 100000, random));
+  const testing::Kind kinds[] = {{"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk, Layout::kMapped},
+                                 {"qcow2", "", SourceFormat::kQcow2, Layout::kMapped},
+                                 {"vpc", "force_size=on", SourceFormat::kVhd, Layout::kMapped},
+                                 {"vhdx", "block_size=1M", SourceFormat::kVhdx, Layout::kMapped},
+                                 {"vdi", "", SourceFormat::kVdi, Layout::kMapped}};
+  for (const testing::Kind& kind : kinds) {
+    std::filesystem::remove(at("disk"));
+    testing::convert_with_qemu(at("disk.raw"), at("disk"), kind.driver, kind.options);
+    for (OutputFormat format : {OutputFormat::kQcow2, OutputFormat::kRaw, OutputFormat::kVdi}) {
+      SCOPED_TRACE(kind.title() + " to " + testing::qemu_name(format));
+      std::filesystem::remove(at("out"));
+      ConversionResult result = testing::convert(at("disk"), kind.format, at("out"), {.format = format});
+      EXPECT_EQ(result.virtual_size, std::uint64_t{1} << 40);
+      EXPECT_LT(result.bytes_read, 8u << 20);  // blocks of up to 2 MiB
+      EXPECT_LT(result.file_size, 8u << 20);   // the map of a VDI has 4 MiB
+      testing::expect_same_disk(at("disk.raw"), "raw", at("out"), testing::qemu_name(format));
+    }
+  }
+}
+
 TEST_F(BlockConversion, TheHashOfPlainDataComesFromTheOneRead) {
   testing::write_random_disk(at("disk.raw"), 10u << 20, random);
   const std::string right = sha256_of(testing::whole(at("disk.raw")), {}, {});
@@ -170,6 +196,26 @@ TEST_F(BlockConversion, PackedClustersArePassedOn) {
     }
     EXPECT_EQ(sizes[0], sizes[1]);
     std::filesystem::remove(at("packed"));
+  }
+}
+
+TEST_F(BlockConversion, AHigherLevelMakesASmallerImage) {
+  // A program: more to find for who looks longer.
+  std::vector<std::byte> text = testing::read_all("/proc/self/exe");
+  text.resize(6u << 20);
+  testing::write_all(at("disk.raw"), text);
+  for (ClusterCompression compression : {ClusterCompression::kDeflate, ClusterCompression::kZstd}) {
+    std::vector<std::uint64_t> sizes;
+    for (int level : {1, 9}) {
+      sizes.push_back(
+          testing::convert(at("disk.raw"), SourceFormat::kRaw, at("out"),
+                           {.compress = true, .compression = compression, .compress_level = level})
+              .file_size);
+      testing::expect_sound(at("out"), "qcow2");
+      testing::expect_same_disk(at("disk.raw"), "raw", at("out"), "qcow2");
+      std::filesystem::remove(at("out"));
+    }
+    EXPECT_LT(sizes[1], sizes[0]);
   }
 }
 

@@ -53,6 +53,23 @@ TEST_F(BlockDevice, HoldsTheDiskAndNothingOfWhatWasThere) {
   }
 }
 
+TEST_F(BlockDevice, HoldsTheDiskFromEveryKindOfSource) {
+  testing::write_random_disk(at("disk.raw"), 6u << 20, random);
+  const std::vector<std::byte> expected = testing::read_all(at("disk.raw"));
+  const std::vector<std::byte> others(expected.size(), std::byte{0xaa});
+  for (const testing::Kind& kind : testing::every_kind()) {
+    SCOPED_TRACE(kind.title());
+    os::TemporaryDirectory own("image-test");
+    const std::filesystem::path disk = testing::make_kind(kind, at("disk.raw"), own.path());
+    os::File::open(device->path(), os::File::Mode::kReadWrite).write_at(0, others);
+    testing::convert(disk, kind.format, device->path(),
+                     {.format = OutputFormat::kRaw, .scratch = directory.path()});
+    std::vector<std::byte> found(expected.size());
+    os::File::open(device->path(), os::File::Mode::kRead).read_exactly_at(0, found);
+    EXPECT_TRUE(found == expected);
+  }
+}
+
 TEST_F(BlockDevice, AnOverlayAtTheEndOfAnEmptyDiskStays) {
   os::File::open(at("disk.raw"), os::File::Mode::kCreate).truncate(16u << 20);
   create_overlay(at("overlay.qcow2"), 16u << 20);

@@ -46,6 +46,16 @@ TEST_F(CheckImage, ASoundImagePassesAndGivesItsHash) {
   }
 }
 
+// A hash would have to read them all.
+TEST_F(CheckImage, ARawFileOfHolesIsReadWhereItHasData) {
+  os::File file = os::File::open(at("large.raw"), os::File::Mode::kCreate);
+  file.truncate(std::uint64_t{1} << 40);
+  file.write_at(std::uint64_t{1} << 39, std::vector<std::byte>(3u << 20, std::byte{7}));
+  const CheckResult result = check_image(at("large.raw"), OutputFormat::kRaw, std::uint64_t{1} << 40, {});
+  EXPECT_EQ(result.sha256, "");
+  EXPECT_EQ(result.checker, "size and readability");
+}
+
 TEST_F(CheckImage, AnImageOfAnotherSizeFails) {
   for (OutputFormat format : {OutputFormat::kQcow2, OutputFormat::kRaw, OutputFormat::kVdi}) {
     make(format);

@@ -48,6 +48,53 @@ void convert_with_qemu(const std::filesystem::path& raw, const std::filesystem::
   os::run_program(process);
 }
 
+std::string Kind::title() const { return std::string(driver) + " " + options; }
+
+const std::vector<Kind>& every_kind() {
+  using contract::SourceFormat;
+  static const std::vector<Kind> kinds = {
+      {"vmdk", "subformat=streamOptimized", SourceFormat::kVmdk, Layout::kStreamOptimized},
+      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk, Layout::kMapped},
+      {"vmdk", "subformat=monolithicFlat", SourceFormat::kVmdk, Layout::kFlat},
+      {"vmdk", "subformat=twoGbMaxExtentSparse", SourceFormat::kVmdk, Layout::kMapped},
+      {"vmdk", "subformat=twoGbMaxExtentFlat", SourceFormat::kVmdk, Layout::kFlat},
+      {"qcow2", "compat=0.10", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=512", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=2M", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "compat=0.10,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=4k,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=64k,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "cluster_size=1M,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "compression_type=zstd,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "compression_type=zstd,cluster_size=2M,compressed", SourceFormat::kQcow2, Layout::kMapped},
+      {"qcow2", "extended_l2=on,cluster_size=128k", SourceFormat::kQcow2, Layout::kOther},
+      {"", "", SourceFormat::kQcow2, Layout::kOther},
+      {"vpc", "subformat=dynamic,force_size=on", SourceFormat::kVhd, Layout::kMapped},
+      {"vpc", "subformat=fixed,force_size=on", SourceFormat::kVhd, Layout::kFlat},
+      {"vhdx", "subformat=dynamic,block_size=1M", SourceFormat::kVhdx, Layout::kMapped},
+      {"vhdx", "subformat=fixed", SourceFormat::kVhdx, Layout::kMapped},
+      {"vdi", "", SourceFormat::kVdi, Layout::kMapped},
+      {"vdi", "static=on", SourceFormat::kVdi, Layout::kMapped},
+      {"raw", "", SourceFormat::kRaw, Layout::kFlat}};
+  return kinds;
+}
+
+std::filesystem::path make_kind(const Kind& kind, const std::filesystem::path& raw,
+                                const std::filesystem::path& directory) {
+  const std::filesystem::path disk = directory / "disk";
+  if (*kind.driver != '\0') {
+    convert_with_qemu(raw, disk, kind.driver, kind.options);
+    return disk;
+  }
+  convert_with_qemu(raw, directory / "base", "qcow2");
+  os::ProcessOptions process;
+  process.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", "disk"};
+  process.working_directory = directory;
+  os::run_program(process);
+  return disk;
+}
+
 void expect_same_disk(const std::filesystem::path& a, const std::string& format_a,
                       const std::filesystem::path& b, const std::string& format_b) {
   os::ProcessOptions process;

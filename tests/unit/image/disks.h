@@ -25,6 +25,20 @@ void write_random_disk(const std::filesystem::path& path, std::uint64_t size, Ra
 // qemu-img convert of a raw file; options as -o takes them.
 void convert_with_qemu(const std::filesystem::path& raw, const std::filesystem::path& to,
                        const std::string& format, const std::string& options = "");
+// A kind of image that qemu-img makes, and how we read it. The empty driver is an overlay over another qcow2.
+struct Kind {
+  const char* driver;
+  const char* options;
+  contract::SourceFormat format;
+  Layout layout;
+  std::string title() const;
+};
+const std::vector<Kind>& every_kind();
+// An image of that kind with the raw disk's content; its name is "disk", and what else it needs lies beside
+// it in the directory, which must be empty.
+std::filesystem::path make_kind(const Kind& kind, const std::filesystem::path& raw,
+                                const std::filesystem::path& directory);
+
 // Fails the test where qemu-img compare finds a difference.
 void expect_same_disk(const std::filesystem::path& a, const std::string& format_a,
                       const std::filesystem::path& b, const std::string& format_b);

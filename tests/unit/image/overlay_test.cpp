@@ -75,21 +75,30 @@ class Overlay : public ::testing::Test {
     testing::expect_sound(here("overlay.qcow2"), "qcow2");
     change(stacked(here("overlay.qcow2"), here("disk.raw")), size, random);
     flatten(stacked(here("overlay.qcow2"), here("disk.raw")), here("expected.raw"));
-    for (const char* source_name : {"disk.raw", "disk.vmdk"})
-      for (OutputFormat format : {OutputFormat::kQcow2, OutputFormat::kRaw, OutputFormat::kVdi})
-        for (bool compress : {false, true}) {
-          SourceFormat source_format =
-              std::string(source_name) == "disk.raw" ? SourceFormat::kRaw : SourceFormat::kVmdk;
-          SourceImage source = open_source(testing::whole(here(source_name)), source_format, "disk0");
-          auto conversion = Conversion::create(
-              source, here("out"), {.format = format, .compress = compress, .scratch = own.path()});
-          conversion->copy([](std::uint64_t, std::uint64_t) {}, {});
-          conversion->apply_overlay(here("overlay.qcow2"), {});
-          EXPECT_GT(conversion->finish().overlay_bytes, 0u);
-          if (format != OutputFormat::kRaw) testing::expect_sound(here("out"), testing::qemu_name(format));
-          testing::expect_same_disk(here("expected.raw"), "raw", here("out"), testing::qemu_name(format));
-          std::filesystem::remove(here("out"));
-        }
+    // Packed clusters that are passed on, and some that are packed anew, are overwritten too.
+    testing::convert_with_qemu(here("disk.raw"), here("disk.qcow2"), "qcow2",
+                               "compression_type=zstd,compressed");
+    for (const auto& [source_name, source_format] :
+         {std::pair{"disk.raw", SourceFormat::kRaw}, std::pair{"disk.vmdk", SourceFormat::kVmdk},
+          std::pair{"disk.qcow2", SourceFormat::kQcow2}})
+      for (const ConversionOptions& target :
+           {ConversionOptions{.format = OutputFormat::kQcow2}, ConversionOptions{.compress = true},
+            ConversionOptions{.compress = true, .compression = ClusterCompression::kZstd},
+            ConversionOptions{.format = OutputFormat::kRaw},
+            ConversionOptions{.format = OutputFormat::kVdi}}) {
+        SCOPED_TRACE(std::string(source_name) + " to " + testing::qemu_name(target.format));
+        ConversionOptions options = target;
+        options.scratch = own.path();
+        SourceImage source = open_source(testing::whole(here(source_name)), source_format, "disk0");
+        auto conversion = Conversion::create(source, here("out"), options);
+        conversion->copy([](std::uint64_t, std::uint64_t) {}, {});
+        conversion->apply_overlay(here("overlay.qcow2"), {});
+        EXPECT_GT(conversion->finish().overlay_bytes, 0u);
+        const std::string name = testing::qemu_name(options.format);
+        if (options.format != OutputFormat::kRaw) testing::expect_sound(here("out"), name);
+        testing::expect_same_disk(here("expected.raw"), "raw", here("out"), name);
+        std::filesystem::remove(here("out"));
+      }
   }
 };
 

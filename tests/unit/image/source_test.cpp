@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zstd.h>
 
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -88,45 +89,16 @@ class Sources : public ::testing::Test {
 };
 
 TEST_F(Sources, EveryFormatIsToldByItsMagicAndOpenedWithItsSize) {
-  struct Kind {
-    const char* driver;
-    const char* options;
-    SourceFormat format;
-    Layout layout;
-  };
-  const Kind kinds[] = {
-      {"vmdk", "subformat=streamOptimized", SourceFormat::kVmdk, Layout::kStreamOptimized},
-      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk, Layout::kMapped},
-      {"vmdk", "subformat=monolithicFlat", SourceFormat::kVmdk, Layout::kFlat},
-      {"vmdk", "subformat=twoGbMaxExtentSparse", SourceFormat::kVmdk, Layout::kMapped},
-      {"vmdk", "subformat=twoGbMaxExtentFlat", SourceFormat::kVmdk, Layout::kFlat},
-      {"qcow2", "compat=0.10", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "cluster_size=512", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "cluster_size=2M", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "compat=0.10,compressed", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "cluster_size=4k,compressed", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "cluster_size=64k,compressed", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "cluster_size=1M,compressed", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "compression_type=zstd,compressed", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "compression_type=zstd,cluster_size=2M,compressed", SourceFormat::kQcow2, Layout::kMapped},
-      {"qcow2", "extended_l2=on,cluster_size=128k", SourceFormat::kQcow2, Layout::kOther},
-      {"vpc", "subformat=dynamic,force_size=on", SourceFormat::kVhd, Layout::kMapped},
-      {"vpc", "subformat=fixed,force_size=on", SourceFormat::kVhd, Layout::kFlat},
-      {"vhdx", "subformat=dynamic,block_size=1M", SourceFormat::kVhdx, Layout::kMapped},
-      {"vhdx", "subformat=fixed", SourceFormat::kVhdx, Layout::kMapped},
-      {"vdi", "", SourceFormat::kVdi, Layout::kMapped},
-      {"vdi", "static=on", SourceFormat::kVdi, Layout::kMapped},
-      {"raw", "", SourceFormat::kRaw, Layout::kFlat}};
-  int number = 0;
-  for (const Kind& kind : kinds) {
-    SCOPED_TRACE(std::string(kind.driver) + " " + kind.options);
-    std::string name = "disk-" + std::to_string(number++);
-    make(name, kind.driver, kind.options, 9u << 20);
-    EXPECT_EQ(detect_format(testing::whole(at(name))), kind.format);
-    SourceImage source = open_source(testing::whole(at(name)), kind.format, "disk0");
+  testing::write_random_disk(at("disk.raw"), 9u << 20, random);
+  for (const testing::Kind& kind : testing::every_kind()) {
+    SCOPED_TRACE(kind.title());
+    os::TemporaryDirectory own("image-test");
+    const std::filesystem::path disk = testing::make_kind(kind, at("disk.raw"), own.path());
+    EXPECT_EQ(detect_format(testing::whole(disk)), kind.format);
+    SourceImage source = open_source(testing::whole(disk), kind.format, "disk0");
     EXPECT_EQ(source.virtual_size, 9u << 20);
     EXPECT_EQ(source.layout, kind.layout);
-    EXPECT_EQ(source.files.front(), at(name));
+    EXPECT_EQ(source.files.front(), disk);
     ASSERT_FALSE(source.blockdevs.empty());
     for (const std::string& text : source.blockdevs) {
       nlohmann::json node = nlohmann::json::parse(text);
@@ -136,18 +108,30 @@ TEST_F(Sources, EveryFormatIsToldByItsMagicAndOpenedWithItsSize) {
       EXPECT_EQ(node.contains("filename"), node["driver"] == "file");
     }
     EXPECT_EQ(nlohmann::json::parse(source.blockdevs.back())["node-name"], source.node_name);
+  }
+}
+
+TEST_F(Sources, EveryFormatBecomesEveryOther) {
+  testing::write_random_disk(at("disk.raw"), 5u << 20, random);
+  for (const testing::Kind& kind : testing::every_kind()) {
+    os::TemporaryDirectory own("image-test");
+    const std::filesystem::path disk = testing::make_kind(kind, at("disk.raw"), own.path());
     const ConversionOptions targets[] = {
         {.format = OutputFormat::kQcow2},
         {.format = OutputFormat::kRaw},
+        {.format = OutputFormat::kVdi},
         {.compress = true},
-        {.compress = true, .compression = ClusterCompression::kZstd, .compress_level = 1}};
+        {.compress = true, .compress_level = 1},
+        {.compress = true, .compression = ClusterCompression::kZstd},
+        {.compress = true, .compression = ClusterCompression::kZstd, .compress_level = 9}};
     for (const ConversionOptions& options : targets) {
+      SCOPED_TRACE(kind.title() + " to " + testing::qemu_name(options.format));
       std::filesystem::remove(at("out"));
-      testing::convert(at(name), kind.format, at("out"), options);
+      testing::convert(disk, kind.format, at("out"), options);
       testing::expect_same_disk(at("disk.raw"), "raw", at("out"), testing::qemu_name(options.format));
-      if (options.format == OutputFormat::kQcow2) testing::expect_sound(at("out"), "qcow2");
+      if (options.format != OutputFormat::kRaw)
+        testing::expect_sound(at("out"), testing::qemu_name(options.format));
     }
-    std::filesystem::remove(at(name));
   }
 }
 
@@ -475,6 +459,179 @@ TEST_F(Sources, TablesThatNameTheSameBlocksAgainAndAgainAreRefused) {
     expect_bent_refused(table, "more than once");
     EXPECT_LT(os::File::open(at("out"), os::File::Mode::kRead).size(), 1u << 20);
   }
+}
+
+// A table that is a part of itself, or two that are one: there is an end to it, and no more on the disk than
+// a sentence or a small file.
+TEST_F(Sources, TablesThatAreEachOtherComeToAnEnd) {
+  auto l1_of = [](std::span<std::byte> image) { return load_big<std::uint64_t>(image, 40); };
+  auto l2_of = [&](std::span<std::byte> image) {
+    return load_big<std::uint64_t>(image, l1_of(image)) & 0x00fffffffffffe00;
+  };
+  const BentTable tables[] = {
+      // The L1 table is its own L2 table; an L2 table maps itself, and the header; all L2 tables are one.
+      {"qcow2", "", SourceFormat::kQcow2,
+       [&](std::span<std::byte> image) { store_big<std::uint64_t>(image, l1_of(image), l1_of(image)); }},
+      {"qcow2", "", SourceFormat::kQcow2,
+       [&](std::span<std::byte> image) { store_big<std::uint64_t>(image, l2_of(image), l2_of(image)); }},
+      {"qcow2", "cluster_size=4k", SourceFormat::kQcow2,
+       [&](std::span<std::byte> image) {
+         for (std::uint64_t i = 1; i < 8; ++i)
+           store_big<std::uint64_t>(image, l1_of(image) + i * 8, l2_of(image));
+       }},
+      // The directory is its own first table; a table maps itself; all tables are one.
+      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk,
+       [](std::span<std::byte> image) {
+         const std::uint64_t sector = load_little<std::uint64_t>(image, 56);
+         store_little<std::uint32_t>(image, sector * 512, static_cast<std::uint32_t>(sector));
+       }},
+      {"vmdk", "subformat=monolithicSparse", SourceFormat::kVmdk,
+       [](std::span<std::byte> image) {
+         const std::uint32_t table =
+             load_little<std::uint32_t>(image, load_little<std::uint64_t>(image, 56) * 512);
+         store_little<std::uint32_t>(image, std::uint64_t{table} * 512, table);
+       }},
+      {"vpc", "subformat=dynamic,force_size=on", SourceFormat::kVhd,
+       [](std::span<std::byte> image) { store_big<std::uint32_t>(image, 512 + 1024, 3); }},
+      {"vdi", "", SourceFormat::kVdi, [](std::span<std::byte> image) {
+         // The blocks begin where the map does.
+         store_little<std::uint32_t>(image, 344, load_little<std::uint32_t>(image, 340));
+       }}};
+  testing::write_all(at("full.raw"), testing::make_content(testing::Content::kText, 8u << 20, random));
+  for (const BentTable& table : tables) {
+    SCOPED_TRACE(std::string(table.driver) + " " + table.options);
+    std::filesystem::remove(at("disk"));
+    testing::convert_with_qemu(at("full.raw"), at("disk"), table.driver, table.options);
+    std::vector<std::byte> bytes = testing::read_all(at("disk"));
+    table.bend(bytes);
+    testing::write_all(at("disk"), bytes);
+    std::filesystem::remove(at("out"));
+    try {
+      EXPECT_LE(testing::convert(at("disk"), table.format, at("out"), {}).file_size, 10u << 20);
+    } catch (const os::Error& error) {
+      EXPECT_EQ(error.kind(), os::ErrorKind::kInvalid) << error.sentence();
+      EXPECT_THAT(error.sentence(), HasSubstr("disk"));
+    }
+  }
+}
+
+// What a cluster of 64 KiB is packed from may be 64 KiB and no more.
+TEST_F(Sources, APackedClusterThatIsABombIsRefused) {
+  testing::write_all(at("full.raw"), testing::make_content(testing::Content::kText, 4u << 20, random));
+  const std::vector<std::byte> zeroes(64u << 20);
+  std::vector<std::byte> zlib = testing::zlib_stream(zeroes, 9);
+  std::vector<std::byte> zstd(ZSTD_compressBound(zeroes.size()));
+  zstd.resize(ZSTD_compress(zstd.data(), zstd.size(), zeroes.data(), zeroes.size(), 19));
+  for (const auto& [options, bomb] :
+       {std::pair{"compressed", std::span<const std::byte>(zlib).subspan(2)},
+        std::pair{"compression_type=zstd,compressed", std::span<const std::byte>(zstd)}}) {
+    SCOPED_TRACE(options);
+    std::filesystem::remove(at("disk"));
+    testing::convert_with_qemu(at("full.raw"), at("disk"), "qcow2", options);
+    std::vector<std::byte> bytes = testing::read_all(at("disk"));
+    const std::uint64_t l2 =
+        load_big<std::uint64_t>(bytes, load_big<std::uint64_t>(bytes, 40)) & 0x00fffffffffffe00;
+    // The first cluster is one of as many sectors as an entry can say, at the end of the file.
+    const std::uint64_t place = (bytes.size() + 511) / 512 * 512;
+    bytes.resize(place + (128u << 10));
+    std::copy_n(bomb.begin(), std::min<std::size_t>(bomb.size(), 127u << 10),
+                bytes.begin() + static_cast<std::ptrdiff_t>(place));
+    store_big<std::uint64_t>(std::span(bytes), l2,
+                             (std::uint64_t{1} << 62) | (std::uint64_t{255} << 54) | place);
+    testing::write_all(at("disk"), bytes);
+    for (bool compress : {false, true}) {
+      std::filesystem::remove(at("out"));
+      try {
+        testing::convert(at("disk"), SourceFormat::kQcow2, at("out"), {.compress = compress});
+        ADD_FAILURE() << "not refused";
+      } catch (const os::Error& error) {
+        EXPECT_THAT(error.sentence(), HasSubstr("its compressed cluster for byte 0 of the disk is damaged"));
+      }
+    }
+  }
+}
+
+// Eight exbibytes that take no room: on a file system that has files of that size.
+TEST_F(Sources, ASparseFileOfTwoToTheSixtyThreeBytesIsRefusedAtOnce) {
+  std::error_code code;
+  const std::filesystem::path memory = "/dev/shm";
+  if (!std::filesystem::is_directory(memory, code)) GTEST_SKIP() << "there is no /dev/shm here";
+  os::TemporaryDirectory own("image-test", memory);
+  const std::filesystem::path disk = own.path() / "disk";
+  try {
+    os::File::open(disk, os::File::Mode::kCreate).truncate((std::uint64_t{1} << 63) - 4096);
+  } catch (const os::Error& error) {
+    GTEST_SKIP() << error.sentence();
+  }
+  auto problem = [&](SourceFormat format) {
+    try {
+      open_source(testing::whole(disk), format, "disk0");
+    } catch (const os::Error& error) {
+      EXPECT_EQ(error.kind(), os::ErrorKind::kInvalid) << error.sentence();
+      return error.sentence();
+    }
+    return std::string();
+  };
+  EXPECT_THAT(problem(SourceFormat::kRaw), HasSubstr("more than 2 PiB cannot be converted"));
+  for (SourceFormat format : {SourceFormat::kVmdk, SourceFormat::kQcow2, SourceFormat::kVhd,
+                              SourceFormat::kVhdx, SourceFormat::kVdi})
+    EXPECT_NE(problem(format), "");
+  // The largest that is not: no table of it may be in memory before it is used.
+  std::filesystem::resize_file(disk, kLargestDisk);
+  EXPECT_EQ(problem(SourceFormat::kRaw), "");
+}
+
+TEST_F(Sources, AQcow2HeaderThatSaysMoreThanCanBeConvertedIsRefused) {
+  os::ProcessOptions process;
+  process.arguments = {
+      "qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", at("disk.qcow2").string(), "1G"};
+  os::run_program(process);
+  // 2^61 bytes are 4 Mi entries of an L1 table of 32 MiB, which a sparse file has room for.
+  std::vector<std::byte> bytes = testing::read_all(at("disk.qcow2"));
+  store_big<std::uint64_t>(std::span(bytes), 24, std::uint64_t{1} << 61);
+  store_big<std::uint32_t>(std::span(bytes), 36, 4u << 20);
+  testing::write_all(at("disk.qcow2"), bytes);
+  std::filesystem::resize_file(at("disk.qcow2"), 256u << 20);
+  EXPECT_THAT(problem_of("disk.qcow2", SourceFormat::kQcow2),
+              HasSubstr("more than 2 PiB cannot be converted"));
+}
+
+// The end of a file may be missing inside its last cluster, and nowhere else: what is gone are no zeroes.
+TEST_F(Sources, AQcow2ImageWithoutItsEndIsRefusedAlsoBelowAnother) {
+  testing::write_all(at("full.raw"), testing::make_content(testing::Content::kNoise, 4u << 20, random));
+  testing::convert_with_qemu(at("full.raw"), at("base.qcow2"), "qcow2");
+  os::ProcessOptions process;
+  process.arguments = {"qemu-img", "create",     "-q", "-f",    "qcow2",
+                       "-b",       "base.qcow2", "-F", "qcow2", "top.qcow2"};
+  process.working_directory = directory.path();
+  os::run_program(process);
+  process.arguments = {"qemu-img",
+                       "create",
+                       "-q",
+                       "-f",
+                       "qcow2",
+                       "-o",
+                       "extended_l2=on,cluster_size=64k,data_file=data.raw",
+                       "apart.qcow2",
+                       "4M"};
+  os::run_program(process);
+  process.arguments = {"qemu-io", "-f", "qcow2", "-c", "write -P 5 0 4M", "apart.qcow2"};
+  os::run_program(process);
+  auto problem = [&](const char* name) {
+    std::filesystem::remove(at("out"));
+    try {
+      testing::convert(at(name), SourceFormat::kQcow2, at("out"), {});
+    } catch (const os::Error& error) {
+      return error.sentence();
+    }
+    return std::string();
+  };
+  for (const char* name : {"base.qcow2", "top.qcow2", "apart.qcow2"}) EXPECT_EQ(problem(name), "") << name;
+  // Three clusters are gone.
+  std::filesystem::resize_file(at("base.qcow2"), std::filesystem::file_size(at("base.qcow2")) - 3 * 65536);
+  std::filesystem::resize_file(at("data.raw"), (4u << 20) - 3 * 65536);
+  for (const char* name : {"base.qcow2", "top.qcow2", "apart.qcow2"})
+    EXPECT_THAT(problem(name), HasSubstr("past the end of the file")) << name;
 }
 
 TEST_F(Sources, ALocationOutsideItsFileIsRefused) {

@@ -195,6 +195,20 @@ TEST_F(StreamConversion, AGrainThatInflatesToTooMuchOrTooLittleIsRefused) {
   }
 }
 
+TEST_F(StreamConversion, AGrainThatIsLongerThanAnyCanBeIsRefused) {
+  std::vector<std::byte> disk = small_disk();
+  for (std::size_t size : {std::size_t{200} << 10, std::size_t{5} << 20}) {
+    testing::StreamMaker maker = maker_for(disk);
+    maker.bend_grain = [&](std::uint64_t number, std::vector<std::byte>& zlib) {
+      if (number == 6) zlib.resize(size, std::byte{1});
+    };
+    for (OutputFormat format : {OutputFormat::kQcow2, OutputFormat::kRaw})
+      EXPECT_THAT(problem_of(maker.make(disk), {.format = format, .compress = true}),
+                  HasSubstr("bytes long, and no compressed grain can be that"))
+          << size;
+  }
+}
+
 TEST_F(StreamConversion, ATableThatLiesIsNamed) {
   std::vector<std::byte> disk = small_disk();
   testing::StreamMaker maker = maker_for(disk);

@@ -1,0 +1,73 @@
+#include "runner/image/vdi_blocks.h"
+
+#include <algorithm>
+#include <iterator>
+#include <span>
+
+#include "runner/image/byte_order.h"
+
+namespace hyper2kvm::image {
+
+VdiBlocks::VdiBlocks(TargetFile& file, std::uint64_t map_offset, std::uint64_t count)
+    : file_(file),
+      map_offset_(map_offset),
+      count_(count),
+      in_file_(static_cast<std::size_t>(divide_up<std::uint64_t>(count, kEntries))) {}
+
+void VdiBlocks::set(std::uint64_t block, std::uint32_t place) {
+  Page& own = page(block / kEntries);
+  own.entries[block % kEntries] = place;
+  own.changed = true;
+}
+
+std::uint64_t VdiBlocks::entries_of(std::uint64_t number) const {
+  return std::min(kEntries, count_ - number * kEntries);
+}
+
+VdiBlocks::Page& VdiBlocks::page(std::uint64_t number) {
+  // Copies go through the disk from its beginning to its end.
+  if (!cache_.empty() && cache_.front().number == number) return cache_.front();
+  if (auto found = cached_.find(number); found != cached_.end()) {
+    cache_.splice(cache_.begin(), cache_, found->second);
+    return cache_.front();
+  }
+  if (cache_.size() == kPagesInCache) {
+    if (cache_.back().changed) write(cache_.back());
+    cached_.erase(cache_.back().number);
+    cache_.splice(cache_.begin(), cache_, std::prev(cache_.end()));
+  } else {
+    cache_.emplace_front();
+  }
+  Page& fresh = cache_.front();
+  fresh.number = number;
+  fresh.changed = false;
+  fresh.entries.assign(kEntries, kUnallocated);
+  cached_[number] = cache_.begin();
+  if (in_file_[number]) {
+    const std::span<std::uint32_t> entries(fresh.entries.data(),
+                                           static_cast<std::size_t>(entries_of(number)));
+    file_.read_exactly_at(offset_of(number), std::as_writable_bytes(entries));
+    const auto bytes = std::as_bytes(entries);
+    for (std::size_t i = 0; i < entries.size(); ++i) entries[i] = load_little<std::uint32_t>(bytes, i * 4);
+  }
+  return fresh;
+}
+
+void VdiBlocks::write(const Page& own) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(entries_of(own.number) * 4));
+  for (std::size_t i = 0; i < bytes.size() / 4; ++i) store_little(std::span(bytes), i * 4, own.entries[i]);
+  file_.write_at(offset_of(own.number), bytes);
+  in_file_[own.number] = true;
+}
+
+void VdiBlocks::write_out() {
+  for (Page& cached : cache_) {
+    if (cached.changed) write(cached);
+    cached.changed = false;
+  }
+  Page untouched{0, false, std::vector<std::uint32_t>(kEntries, kUnallocated)};
+  for (; untouched.number < in_file_.size(); ++untouched.number)
+    if (!in_file_[untouched.number]) write(untouched);
+}
+
+}  // namespace hyper2kvm::image
