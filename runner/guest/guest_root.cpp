@@ -74,6 +74,13 @@ std::size_t GuestFile::read_at(std::uint64_t offset, std::span<std::byte> buffer
   return done;
 }
 
+void GuestFile::expect_read(std::uint64_t offset, std::uint64_t length) const {
+  if (offset >= base_size_) return;
+  // A file system that cannot take advice reads as well without.
+  (void)::posix_fadvise(base_.fd(), static_cast<off_t>(offset),
+                        static_cast<off_t>(std::min(length, base_size_ - offset)), POSIX_FADV_WILLNEED);
+}
+
 GuestRoot::GuestRoot(const std::filesystem::path& directory, bool backup) : backup_(backup) {
   root_.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root_) throw os::system_error(errno, "open the guest's root", directory.string());

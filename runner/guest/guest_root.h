@@ -51,6 +51,8 @@ class GuestFile {
   std::uint64_t size() const { return base_size_ + tail_.size(); }
   // Reads up to buffer.size(); fewer only at the end of the file.
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) const;
+  // Advice: these bytes are read soon, so the disk may begin with them now.
+  void expect_read(std::uint64_t offset, std::uint64_t length) const;
 
  private:
   friend class GuestRoot;

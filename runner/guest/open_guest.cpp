@@ -340,11 +340,13 @@ void OpenGuest::close(bool repaired) {
   }
   if (repaired) {
     progress("checking the file systems");
+    std::vector<const Volume*> checked;
     for (const std::string& name : written) {
       const Volume& volume = *storage_.find(name);
       if (read_filesystem_state(volume) != FilesystemState::kClean) require_sound(volume);
-      check_filesystem(volume);
+      checked.push_back(&volume);
     }
+    check_filesystems(std::move(checked));
   }
   activated_.release();
 }

@@ -41,15 +41,17 @@ const char* array_module(const std::string& description) {
   return "raid456";
 }
 
-// The node of a mapped device: without udev there are only the kernel's own names.
-std::filesystem::path mapped_node(const std::string& name) {
+// The names of the mapped devices that there are, with their nodes: without udev there are only the kernel's
+// own, /dev/dm-N.
+std::map<std::string, std::string> mapped_devices() {
+  std::map<std::string, std::string> devices;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator("/sys/class/block", ignored)) {
     std::ifstream file(entry.path() / "dm/name");
-    std::string found;
-    if (std::getline(file, found) && found == name) return "/dev" / entry.path().filename();
+    std::string name;
+    if (std::getline(file, name)) devices[name] = "/dev/" + entry.path().filename().string();
   }
-  return {};
+  return devices;
 }
 
 std::string mapper_name(const std::string& group, const std::string& volume) {
@@ -177,7 +179,7 @@ bool ActivatedVolumes::open_encrypted(Storage& storage, const std::vector<Volume
       take_down_.push_back([name] { remove_mapped_device(name); });
       Volume opened;
       opened.name = name;
-      opened.node = mapped_node(name);
+      opened.node = mapped_devices()[name];
       opened.encrypted_uuid = volume.uuid;
       found.push_back(std::move(opened));
       reason.clear();
@@ -254,25 +256,33 @@ bool ActivatedVolumes::open_groups(Storage& storage, bool read_only, std::vector
 // Every volume of the group: LVM does not share it with devices that it has not made itself.
 void ActivatedVolumes::open_with_lvm(const LvmGroup& group, std::vector<Volume>& found,
                                      std::vector<std::string>& warnings) {
-  for (const char* module : {"dm-thin-pool", "dm-snapshot", "dm-mirror", "dm-raid", "raid1", "raid456"})
-    load(module);
-  std::string name = group.name;
-  take_down_.push_back([name] { run({"lvm", "vgchange", "-an", "--noudevsync", name}); });
+  for (const std::string& module : lvm_modules(group)) load(module.c_str());
+  const std::map<std::string, std::string> before = mapped_devices();
   try {
     run({"lvm", "vgchange", "-ay", "--noudevsync", "--config",
          "devices{scan=\"/dev\" use_devicesfile=0} backup{backup=0 archive=0} "
          "global{thin_check_executable=\"\" cache_check_executable=\"\" locking_dir=\"/run\"} "
          "activation{udev_sync=0 udev_rules=0 monitoring=0}",
-         name});
+         group.name});
   } catch (const os::Error& error) {
-    warnings.push_back("Some volumes of the group " + name + " could not be opened: " + error.sentence());
+    warnings.push_back("Some volumes of the group " + group.name +
+                       " could not be opened: " + error.sentence());
   }
+  const std::map<std::string, std::string> after = mapped_devices();
+  // What was made first is what the others lie on, and goes last. Asking LVM to take them away would take
+  // longer than all else that is done at the end.
+  std::map<unsigned long, std::string> made;
+  for (const auto& [name, node] : after)
+    if (!before.contains(name)) made[std::stoul(node.substr(node.find_last_of('-') + 1))] = name;
+  for (const auto& [number, name] : made) take_down_.push_back([name = name] { remove_mapped_device(name); });
   for (const LvmLogicalVolume& volume : group.logical_volumes) {
     if (!volume.visible) continue;
+    auto node = after.find(mapper_name(group.name, volume.name));
+    if (node == after.end()) continue;
     Volume opened;
-    opened.name = name + "/" + volume.name;
-    opened.node = mapped_node(mapper_name(name, volume.name));
-    if (!opened.node.empty()) found.push_back(std::move(opened));
+    opened.name = group.name + "/" + volume.name;
+    opened.node = node->second;
+    found.push_back(std::move(opened));
   }
 }
 

@@ -1,6 +1,8 @@
 #include "runner/guest/storage/filesystem_state.h"
 
 #include <array>
+#include <set>
+#include <utility>
 
 #include "runner/os/error.h"
 #include "runner/os/file.h"
@@ -19,6 +21,16 @@ std::vector<std::string> check_command(const Volume& volume) {
   if (type == "btrfs") return {"btrfs", "check", "--readonly", volume.node};
   if (type == "vfat") return {"fsck.vfat", "-n", volume.node};
   return {};
+}
+
+void require_success(const Volume& volume, os::Process& check) {
+  os::ExitStatus status = check.wait({}, std::chrono::minutes(10));
+  if (status.success()) return;
+  // fsck.vfat counts a dirty bit and differences of the backup boot sector as findings too.
+  if (volume.type == "vfat" && !status.signalled && status.code == 1) return;
+  throw os::Error(os::ErrorKind::kInvalid, volume.name + " (" + volume.type + ")",
+                  "the file system is not whole: " + check.program() + " " + status.description(),
+                  "Check it in the source machine (fsck), shut that machine down and export it again.");
 }
 
 }  // namespace
@@ -67,17 +79,24 @@ void require_sound(const Volume& volume) {
   }
 }
 
-void check_filesystem(const Volume& volume) {
-  std::vector<std::string> command = check_command(volume);
-  if (command.empty() || os::find_program(command.front()).empty()) return;
-  os::Process process = os::Process::start({.arguments = command});
-  os::ExitStatus status = process.wait({}, std::chrono::minutes(10));
-  if (status.success()) return;
-  // fsck.vfat counts a dirty bit and differences of the backup boot sector as findings too.
-  if (volume.type == "vfat" && !status.signalled && status.code == 1) return;
-  throw os::Error(os::ErrorKind::kInvalid, volume.name + " (" + volume.type + ")",
-                  "the file system is not whole: " + command.front() + " " + status.description(),
-                  "Check it in the source machine (fsck), shut that machine down and export it again.");
+void check_filesystems(std::vector<const Volume*> volumes) {
+  while (!volumes.empty()) {
+    // The programs mostly wait for the disks, not for each other. But only one of a kind at a time:
+    // xfs_repair takes most of the memory for itself.
+    std::set<std::string> types;
+    std::vector<std::pair<const Volume*, os::Process>> running;
+    std::vector<const Volume*> later;
+    for (const Volume* volume : volumes) {
+      std::vector<std::string> command = check_command(*volume);
+      if (command.empty() || os::find_program(command.front()).empty()) continue;
+      if (types.insert(command.front()).second)
+        running.emplace_back(volume, os::Process::start({.arguments = command}));
+      else
+        later.push_back(volume);
+    }
+    for (auto& [volume, process] : running) require_success(*volume, process);
+    volumes = std::move(later);
+  }
 }
 
 }  // namespace hyper2kvm::guest

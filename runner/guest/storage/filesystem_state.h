@@ -23,8 +23,9 @@ FilesystemState read_filesystem_state(const Volume& volume);
 // Throws for a file system that must not be written to, with what to do in the source machine.
 void require_sound(const Volume& volume);
 
-// Checks, changing nothing, with the file system's own program (e2fsck, xfs_repair, btrfs, fsck.vfat); it
-// must not be mounted. Throws os::Error where it finds damage; a program that is not there is no error.
-void check_filesystem(const Volume& volume);
+// Checks, changing nothing, with each file system's own program (e2fsck, xfs_repair, btrfs, fsck.vfat); none
+// of them may be mounted. Those of different types are checked beside each other. Throws os::Error where
+// damage is found; a program that is not there is no error.
+void check_filesystems(std::vector<const Volume*> volumes);
 
 }  // namespace hyper2kvm::guest

@@ -197,6 +197,26 @@ bool LvmLogicalVolume::is_simple() const {
   });
 }
 
+std::set<std::string> lvm_modules(const LvmGroup& group) {
+  std::set<std::string> modules;
+  for (const LvmLogicalVolume& volume : group.logical_volumes)
+    for (const LvmSegment& segment : volume.segments) {
+      if (segment.type.starts_with("thin"))
+        modules.insert("dm-thin-pool");
+      else if (segment.type == "snapshot")
+        modules.insert("dm-snapshot");
+      else if (segment.type == "mirror")
+        modules.insert("dm-mirror");
+      else if (segment.type.starts_with("raid"))
+        // Its own levels: "raid1", "raid10_near", "raid6_zr".
+        modules.insert({"dm-raid", segment.type.starts_with("raid10")  ? "raid10"
+                                   : segment.type.starts_with("raid1") ? "raid1"
+                                   : segment.type.starts_with("raid0") ? "raid0"
+                                                                       : "raid456"});
+    }
+  return modules;
+}
+
 LvmGroup parse_lvm_group(std::string_view text, const std::string& name) {
   std::unique_ptr<Node> root = Parser(text, name).parse();
   const Node* section = nullptr;

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,9 @@ struct LvmGroup {
   std::map<std::string, LvmPhysicalVolume> physical_volumes;
   std::vector<LvmLogicalVolume> logical_volumes;
 };
+
+// The drivers that a group's volumes need beyond linear and striped: "dm-thin-pool", "raid1", ...
+std::set<std::string> lvm_modules(const LvmGroup& group);
 
 // One physical volume: its own id, and the group's description where it has a copy.
 struct LvmMember {

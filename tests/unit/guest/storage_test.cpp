@@ -158,10 +158,28 @@ TEST(FilesystemCheck, FindsDamageAndNothingElse) {
   volume.name = "disk0";
   volume.node = disk;
   volume.type = "ext4";
-  EXPECT_EQ(error_of([&] { check_filesystem(volume); }), "");
+  EXPECT_EQ(error_of([&] { check_filesystems({&volume}); }), "");
   // The root directory's inode is no directory any more.
   run({"debugfs", "-w", "-R", "clri <2>", disk});
-  EXPECT_THAT(error_of([&] { check_filesystem(volume); }), HasSubstr("the file system is not whole"));
+  EXPECT_THAT(error_of([&] { check_filesystems({&volume}); }), HasSubstr("the file system is not whole"));
+}
+
+TEST(FilesystemCheck, NamesTheOneOfSeveralThatIsDamaged) {
+  Tree tree;
+  std::vector<Volume> volumes(3);
+  for (std::size_t index = 0; index < volumes.size(); ++index) {
+    volumes[index].name = "disk" + std::to_string(index);
+    volumes[index].node = make_disk(tree, "/disk" + std::to_string(index), 8 << 20, "");
+    volumes[index].type = index == 1 ? "vfat" : "ext4";
+  }
+  run({"mkfs.vfat", volumes[1].node});
+  for (std::size_t index : {std::size_t{0}, std::size_t{2}})
+    run({"mke2fs", "-q", "-F", "-t", "ext4", volumes[index].node});
+  const std::vector<const Volume*> all = {&volumes[0], &volumes[1], &volumes[2]};
+  EXPECT_EQ(error_of([&] { check_filesystems(all); }), "");
+  run({"debugfs", "-w", "-R", "clri <2>", volumes[2].node});
+  EXPECT_THAT(error_of([&] { check_filesystems(all); }),
+              HasSubstr("disk2 (ext4): the file system is not whole"));
 }
 
 constexpr char kGroup[] = R"(vg-data {
@@ -229,6 +247,26 @@ version = 1
 
 std::string number_of(const std::string& id) { return id.front() == '0' ? "254:1" : "254:17"; }
 
+std::string replaced(std::string text, const std::string& what, const std::string& with) {
+  std::size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos);
+  return text.replace(at, what.size(), with);
+}
+
+TEST(Lvm, OnlyTheDriversOfItsVolumesAreLoaded) {
+  EXPECT_THAT(lvm_modules(parse_lvm_group(kGroup, "disk0p2")), ElementsAre("dm-thin-pool"));
+  auto with = [](const std::string& type) {
+    return lvm_modules(parse_lvm_group(replaced(kGroup, "thin-pool", type), "disk0p2"));
+  };
+  EXPECT_THAT(with("striped"), testing::IsEmpty());
+  EXPECT_THAT(with("snapshot"), ElementsAre("dm-snapshot"));
+  EXPECT_THAT(with("mirror"), ElementsAre("dm-mirror"));
+  EXPECT_THAT(with("raid1"), ElementsAre("dm-raid", "raid1"));
+  EXPECT_THAT(with("raid10_near"), ElementsAre("dm-raid", "raid10"));
+  EXPECT_THAT(with("raid0_meta"), ElementsAre("dm-raid", "raid0"));
+  EXPECT_THAT(with("raid6_zr"), ElementsAre("dm-raid", "raid456"));
+}
+
 TEST(Lvm, GroupIsReadAndBecomesTables) {
   LvmGroup group = parse_lvm_group(kGroup, "disk0p2");
   EXPECT_EQ(group.name, "vg-data");
@@ -240,12 +278,6 @@ TEST(Lvm, GroupIsReadAndBecomesTables) {
               ElementsAre("0 32768 linear 254:1 26624", "32768 16384 linear 254:17 2048"));
   EXPECT_THAT(lvm_table(group, group.logical_volumes[1], number_of),
               ElementsAre("0 32768 striped 2 128 254:1 83968 254:17 83968"));
-}
-
-std::string replaced(std::string text, const std::string& what, const std::string& with) {
-  std::size_t at = text.find(what);
-  EXPECT_NE(at, std::string::npos);
-  return text.replace(at, what.size(), with);
 }
 
 TEST(Lvm, ADamagedDescriptionIsRefused) {
