@@ -102,6 +102,20 @@ lvm vgchange -an --noudevsync guest-vg
   EXPECT_THAT(volumes, Contains("guest-vg/swap")) << "a plain volume in the same group";
 }
 
+TEST_F(RealDisks, ARootOnAMirrorOfLvm) {
+  put_root_on("/dev/mapper/guest--vg-root", "ext4");
+  GuestDisk plain = ext4_of_the_guest(), first = disks_.empty("first.raw", 100),
+            second = disks_.empty("second.raw", 100);
+  disks_.lay_out({first, second, plain}, std::string(kLvm) + R"(load dm-mirror
+lvm pvcreate -q @0 @1
+lvm vgcreate -q guest-vg @0 @1
+lvm lvcreate -q -y --noudevsync -Wn -Zn --type mirror -m 1 --mirrorlog core --nosync -L 80M -n root guest-vg
+copy-device @2 /dev/mapper/guest--vg-root
+lvm vgchange -an --noudevsync guest-vg
+)");
+  expect_repaired({first, second}, "guest-vg/root");
+}
+
 // A snapshot holds what its origin has lost: written to behind LVM's back, the origin would spoil it.
 TEST_F(RealDisks, ASnapshotOfTheRootStaysAsItIs) {
   put_root_on("/dev/mapper/guest--vg-root", "ext4");
