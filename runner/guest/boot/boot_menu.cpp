@@ -13,8 +13,14 @@ constexpr std::string_view kDeviceParameters[] = {"root", "resume", "real_root",
 constexpr std::size_t kLongestPath = 4096;
 
 // Where a path of the loader's may be in the guest, the likely places first.
-std::vector<std::string> candidates_for(std::string_view loader_path) {
+std::vector<std::string> candidates_for(const GuestRoot& root, std::string_view loader_path,
+                                        std::string_view beside) {
   std::vector<std::string> candidates;
+  if (loader_path.empty() || loader_path.size() > kLongestPath) return candidates;
+  if (!beside.empty() && !loader_path.starts_with('/'))
+    candidates.push_back(
+        root.resolve(std::string(beside.substr(0, beside.rfind('/') + 1)) + std::string(loader_path),
+                     /*follow_last=*/false));
   // "(hd0,1)/vmlinuz", "($root)/vmlinuz", "(hd0,msdos1)/boot/..."
   if (loader_path.starts_with('(')) {
     std::size_t close = loader_path.find(')');
@@ -22,7 +28,7 @@ std::vector<std::string> candidates_for(std::string_view loader_path) {
     loader_path.remove_prefix(close + 1);
   }
   std::string path(loader_path);
-  if (path.empty() || path.size() > kLongestPath) return candidates;
+  if (path.empty()) return candidates;
   if (path.front() != '/') path.insert(path.begin(), '/');
   // A subvolume's name stands before the path: "/@/boot/...", "/root/boot/...",
   // "/@/.snapshots/1/snapshot/boot/...".
@@ -48,26 +54,27 @@ const BootEntry* BootMenu::default_entry() const {
   return nullptr;
 }
 
-std::optional<std::string> find_boot_file(const GuestRoot& root, std::string_view loader_path) {
-  for (const std::string& candidate : candidates_for(loader_path))
+std::optional<std::string> find_boot_file(const GuestRoot& root, std::string_view loader_path,
+                                          std::string_view beside) {
+  for (const std::string& candidate : candidates_for(root, loader_path, beside))
     if (root.is_file(candidate)) return candidate;
   return std::nullopt;
 }
 
-void add_initramfs(const GuestRoot& root, std::string_view loader_path, BootEntry& entry) {
-  if (std::optional<std::string> path = find_boot_file(root, loader_path)) {
-    entry.initramfs.push_back(*path);
-    return;
+void add_initramfs(const GuestRoot& root, std::string_view loader_path, BootEntry& entry,
+                   std::string_view beside) {
+  std::optional<std::string> no_file;
+  for (const std::string& candidate : candidates_for(root, loader_path, beside)) {
+    NodeKind kind = root.status(candidate).kind;
+    if (kind == NodeKind::kFile) {
+      entry.initramfs.push_back(candidate);
+      return;
+    }
+    if (kind != NodeKind::kAbsent && !no_file) no_file = candidate;
   }
   // A variable of the loader that is usually empty ($tuned_initrd) names nothing.
   if (loader_path.empty() || loader_path.front() == '$') return;
-  std::string named(loader_path);
-  for (const std::string& candidate : candidates_for(loader_path))
-    if (root.status(candidate).kind != NodeKind::kAbsent) {
-      named = candidate;
-      break;
-    }
-  entry.unusable.push_back(std::move(named));
+  entry.unusable.push_back(no_file.value_or(std::string(loader_path)));
 }
 
 std::string rename_devices(std::string_view line, const RenameDevice& rename) {

@@ -36,11 +36,15 @@ struct BootMenu {
 BootMenu read_boot_menu(GuestRoot& root);
 
 // The guest's path of a file that a loader names: loaders count from the file system that holds the file,
-// which may be /boot, the ESP, or a subvolume. nullopt where there is no such file.
-std::optional<std::string> find_boot_file(const GuestRoot& root, std::string_view loader_path);
+// which may be /boot, the ESP, or a subvolume. beside: the configuration file, of a loader that counts from
+// that file's directory where a path is not absolute; it is looked for there first. nullopt where there is no
+// such file.
+std::optional<std::string> find_boot_file(const GuestRoot& root, std::string_view loader_path,
+                                          std::string_view beside = {});
 
 // Adds what the loader calls loader_path to the entry: to its images, or to what it cannot load.
-void add_initramfs(const GuestRoot& root, std::string_view loader_path, BootEntry& entry);
+void add_initramfs(const GuestRoot& root, std::string_view loader_path, BootEntry& entry,
+                   std::string_view beside = {});
 
 // Replaces device names in root=, resume= and the like in one line of configuration. rename gets the
 // parameter's name and the device and returns the new value, or "" to leave it.

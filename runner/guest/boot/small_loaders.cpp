@@ -16,29 +16,6 @@ std::pair<std::string_view, std::string_view> split_first(std::string_view line,
   return {line.substr(0, end), trim(rest.substr(begin))};
 }
 
-// syslinux takes paths relative to its configuration file: "../vmlinuz-linux" beside /boot/syslinux.
-std::string path_beside(std::string_view path, const std::string& file) {
-  return path.starts_with('/') ? "" : file.substr(0, file.rfind('/') + 1) + std::string(path);
-}
-
-std::optional<std::string> find_beside(const GuestRoot& root, std::string_view path,
-                                       const std::string& file) {
-  std::string beside = path_beside(path, file);
-  if (!beside.empty() && root.is_file(beside)) return root.resolve(beside, /*follow_last=*/false);
-  return find_boot_file(root, path);
-}
-
-void add_initramfs_beside(const GuestRoot& root, std::string_view path, const std::string& file,
-                          BootEntry& entry) {
-  std::string beside = path_beside(path, file);
-  if (std::optional<std::string> found = find_beside(root, path, file))
-    entry.initramfs.push_back(*found);
-  else if (!beside.empty() && root.status(beside).kind != NodeKind::kAbsent)
-    entry.unusable.push_back(root.resolve(beside));
-  else
-    add_initramfs(root, path, entry);
-}
-
 }  // namespace
 
 BootMenu read_extlinux(GuestRoot& root) {
@@ -71,17 +48,17 @@ BootMenu read_extlinux(GuestRoot& root) {
         if (lower(second) == "default" && !marked) entries.back().is_default = marked = true;
         if (lower(second) == "label") entries.back().title = rest;
       } else if (key == "kernel" || key == "linux") {
-        if (auto path = find_beside(root, value, place)) entries.back().kernel = *path;
+        // "../vmlinuz-linux" in /boot/syslinux/syslinux.cfg.
+        if (auto path = find_boot_file(root, value, place)) entries.back().kernel = *path;
       } else if (key == "initrd") {
         std::string list(value);
         std::replace(list.begin(), list.end(), ',', ' ');
-        for (std::string_view one : words_of(list)) add_initramfs_beside(root, one, place, entries.back());
+        for (std::string_view one : words_of(list)) add_initramfs(root, one, entries.back(), place);
       } else if (key == "append") {
         entries.back().options = value;
         // An older way to name the initramfs.
         for (std::string_view option : words_of(value))
-          if (option.starts_with("initrd="))
-            add_initramfs_beside(root, option.substr(7), place, entries.back());
+          if (option.starts_with("initrd=")) add_initramfs(root, option.substr(7), entries.back(), place);
       }
     }
     for (BootEntry& entry : entries) {

@@ -186,6 +186,20 @@ TEST(Extlinux, ReadsSyslinuxsOwnFileWithTheInitramfsAmongTheOptions) {
   EXPECT_THAT(menu.default_entry()->initramfs, ElementsAre("/boot/initramfs-linux.img"));
 }
 
+TEST(Extlinux, LooksBesideItsFileFirstAndAnEmptyNameIsNone) {
+  Tree tree;
+  tree.file("/boot/syslinux/vmlinuz", "k")
+      .file("/boot/vmlinuz", "another")
+      .file("/boot/initrd.img", "i")
+      .file("/boot/syslinux/syslinux.cfg",
+            "LABEL x\n  LINUX vmlinuz\n  INITRD initrd.img\n  APPEND initrd= root=/dev/sda1\n");
+  BootMenu menu = menu_of(tree);
+  ASSERT_EQ(menu.entries.size(), 1u);
+  EXPECT_EQ(menu.entries[0].kernel, "/boot/syslinux/vmlinuz");
+  EXPECT_THAT(menu.entries[0].initramfs, ElementsAre("/boot/initrd.img"));
+  EXPECT_THAT(menu.entries[0].unusable, IsEmpty());
+}
+
 TEST(SystemdBoot, ReadsItsMenu) {
   Tree tree;
   tree.file("/boot/vmlinuz-linux", "k")
