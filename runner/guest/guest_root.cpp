@@ -354,6 +354,17 @@ GuestRoot::Change& GuestRoot::change(const std::string& canonical, std::string_v
   return changed;
 }
 
+GuestRoot::Change& GuestRoot::replace(const std::string& canonical, const NodeStatus& now,
+                                      std::string_view reason) {
+  if (changes_.contains(canonical)) return change(canonical, reason);
+  // Read before anything is noted, as it may fail.
+  std::string before_text;
+  if (now.kind == NodeKind::kFile && now.size <= kTextLimit) before_text = read_base(canonical, kTextLimit);
+  Change& changed = change(canonical, reason);
+  changed.before_text = std::move(before_text);
+  return changed;
+}
+
 void GuestRoot::add_missing_parents(const std::string& canonical, std::string_view reason) {
   std::string parent = parent_of(canonical);
   if (parent == "/") return;
@@ -397,9 +408,7 @@ void GuestRoot::write(std::string_view path, std::string_view text, std::string_
   if (now.kind == NodeKind::kFile && read(canonical).value_or("") == text) return;
   add_missing_parents(canonical, reason);
   bool first = !changes_.contains(canonical);
-  std::string before_text = first && now.kind == NodeKind::kFile ? read_base(canonical, kTextLimit) : "";
-  Change& changed = change(canonical, reason);
-  if (first) changed.before_text = std::move(before_text);
+  Change& changed = replace(canonical, now, reason);
   changed.kind = NodeKind::kFile;
   changed.appended = false;
   changed.content = text;
@@ -446,11 +455,7 @@ void GuestRoot::remove(std::string_view path, std::string_view reason, std::stri
     throw os::Error(os::ErrorKind::kInvalid, std::string(path) + " in the guest",
                     "is a directory where a file should be", "Correct it in the source machine.");
   bool first = !changes_.contains(canonical);
-  std::string before_text;
-  if (first && now.kind == NodeKind::kFile && now.size <= kTextLimit)
-    before_text = read_base(canonical, kTextLimit);
-  Change& changed = change(canonical, reason);
-  if (first) changed.before_text = std::move(before_text);
+  Change& changed = replace(canonical, now, reason);
   changed.kind = NodeKind::kAbsent;
   changed.appended = false;
   changed.content.clear();
@@ -469,11 +474,7 @@ void GuestRoot::symlink(std::string_view path, std::string_view target, std::str
                     "is a directory where a link should be", "Correct it in the source machine.");
   add_missing_parents(canonical, reason);
   bool first = !changes_.contains(canonical);
-  std::string before_text;
-  if (first && now.kind == NodeKind::kFile && now.size <= kTextLimit)
-    before_text = read_base(canonical, kTextLimit);
-  Change& changed = change(canonical, reason);
-  if (first) changed.before_text = std::move(before_text);
+  Change& changed = replace(canonical, now, reason);
   changed.kind = NodeKind::kSymlink;
   changed.target = target;
   changed.content.clear();

@@ -146,6 +146,8 @@ class GuestRoot {
   NodeStatus look(const std::string& canonical) const;
   std::string link_target(const std::string& canonical) const;
   Change& change(const std::string& canonical, std::string_view reason);
+  // The same, of a path that becomes something else: the text that was there is kept. now: as look() says.
+  Change& replace(const std::string& canonical, const NodeStatus& now, std::string_view reason);
   void add_missing_parents(const std::string& canonical, std::string_view reason);
   void keep_backup(const std::string& canonical, const Change& changed);
   std::string read_base(const std::string& canonical, std::size_t limit) const;
