@@ -90,4 +90,8 @@ Value read_document(std::string_view text, std::string_view name);
 Value read_json(std::string_view text, std::string_view name);
 Value read_yaml(std::string_view text, std::string_view name);
 
+// JSON that a program of ours says to another. Hostile input: throws os::Error (kInvalid) where it is none,
+// or longer than most_bytes.
+Value read_message(std::string_view text, std::string_view name, std::size_t most_bytes);
+
 }  // namespace hyper2kvm::contract

@@ -98,4 +98,15 @@ Value read_json(std::string_view text, std::string_view name) {
   return builder.take();
 }
 
+Value read_message(std::string_view text, std::string_view name, std::size_t most_bytes) {
+  if (text.size() > most_bytes)
+    throw os::Error(os::ErrorKind::kInvalid, std::string(name),
+                    "is longer than " + std::to_string(most_bytes) + " bytes");
+  try {
+    return read_json(text, name);
+  } catch (const os::Error& error) {
+    throw os::Error(os::ErrorKind::kInvalid, error.subject(), error.problem());
+  }
+}
+
 }  // namespace hyper2kvm::contract

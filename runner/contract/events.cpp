@@ -59,15 +59,7 @@ std::string to_line(const Event& event) {
 
 Event parse_event(std::string_view line) {
   const char* name = "event";
-  if (line.size() > kMaximumEventBytes)
-    throw os::Error(os::ErrorKind::kInvalid, name,
-                    "is longer than " + std::to_string(kMaximumEventBytes) + " bytes");
-  Value document;
-  try {
-    document = read_json(line, name);
-  } catch (const os::Error& error) {
-    throw os::Error(os::ErrorKind::kInvalid, error.subject(), error.problem());
-  }
+  const Value document = read_message(line, name, kMaximumEventBytes);
   Reading reading;
   reading.name = name;
   Section section(document, "", "", reading);

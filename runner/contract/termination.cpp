@@ -87,17 +87,9 @@ std::string to_termination_message(const Report& report, bool may_pass) {
 
 TerminationResult parse_termination_message(std::string_view text) {
   const char* name = "termination message";
-  if (text.size() > kTerminationMessageBytes)
-    throw os::Error(os::ErrorKind::kInvalid, name,
-                    "is longer than " + std::to_string(kTerminationMessageBytes) + " bytes");
+  const Value document = read_message(text, name, kTerminationMessageBytes);
   Reading reading;
   reading.name = name;
-  Value document;
-  try {
-    document = read_json(text, name);
-  } catch (const os::Error& error) {
-    throw os::Error(os::ErrorKind::kInvalid, error.subject(), error.problem());
-  }
   Section section(document, "", "", reading);
   auto count = [](Section& part, const char* key) {
     return static_cast<std::uint64_t>(part.integer(key, 0, INT64_MAX).value_or(0));

@@ -69,6 +69,19 @@ TEST(Json, SixteenMebibytesAreTheMost) {
   EXPECT_THAT(refusal("[\"" + std::string(16u << 20, 'a') + "\"]"), HasSubstr("is longer than 16 MiB"));
 }
 
+TEST(Message, IsShortJsonOrInvalid) {
+  EXPECT_EQ(read_message("{}", "event", 2).kind, Kind::kObject);
+  for (const char* text : {"{   }", "{", "a:"}) {
+    try {
+      read_message(text, "event", 4);
+      ADD_FAILURE() << text;
+    } catch (const os::Error& error) {
+      EXPECT_EQ(error.kind(), os::ErrorKind::kInvalid) << text;
+      EXPECT_EQ(error.subject().rfind("event", 0), 0u) << error.sentence();
+    }
+  }
+}
+
 TEST(Yaml, ScalarsAreOfTheCoreSchema) {
   Value value = read_document(
       "null1:\nnull2: ~\nyes: yes\nt: True\nf: false\ni: 12\nneg: -12\noct: 0o17\nhex: 0x1F\nplus: +3\n"
