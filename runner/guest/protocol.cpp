@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <tuple>
+#include <utility>
 
 #include "runner/os/error.h"
 
@@ -205,91 +207,79 @@ void take_name(const json& object, const char* key, const std::string_view (&nam
   refuse(std::string("\"") + key + "\" is none of its values");
 }
 
-json to_json(const Partition& partition) {
-  return {{"device", partition.device},       {"offset", partition.offset},
-          {"size", partition.size},           {"type", partition.type},
-          {"label", partition.label},         {"uuid", partition.uuid},
-          {"part_uuid", partition.part_uuid}, {"mount_point", partition.mount_point}};
+// What the members of our structures are called on the wire, said once for both directions. Those that are
+// lists of structures, or have a limit of their own, are not here.
+constexpr std::tuple kPartition{
+    std::pair{"device", &Partition::device},       std::pair{"offset", &Partition::offset},
+    std::pair{"size", &Partition::size},           std::pair{"type", &Partition::type},
+    std::pair{"label", &Partition::label},         std::pair{"uuid", &Partition::uuid},
+    std::pair{"part_uuid", &Partition::part_uuid}, std::pair{"mount_point", &Partition::mount_point}};
+constexpr std::tuple kKernel{
+    std::pair{"version", &Kernel::version},           std::pair{"image", &Kernel::image},
+    std::pair{"initramfs", &Kernel::initramfs},       std::pair{"is_default", &Kernel::is_default},
+    std::pair{"virtio_ready", &Kernel::virtio_ready}, std::pair{"missing_drivers", &Kernel::missing_drivers}};
+constexpr std::tuple kInspection{std::pair{"os_type", &Inspection::os_type},
+                                 std::pair{"distribution", &Inspection::distribution},
+                                 std::pair{"version", &Inspection::version},
+                                 std::pair{"pretty_name", &Inspection::pretty_name},
+                                 std::pair{"hostname", &Inspection::hostname},
+                                 std::pair{"architecture", &Inspection::architecture},
+                                 std::pair{"firmware", &Inspection::firmware},
+                                 std::pair{"root_device", &Inspection::root_device},
+                                 std::pair{"roots", &Inspection::roots},
+                                 std::pair{"boot_loader", &Inspection::boot_loader},
+                                 std::pair{"initramfs_generator", &Inspection::initramfs_generator},
+                                 std::pair{"init_system", &Inspection::init_system},
+                                 std::pair{"network_systems", &Inspection::network_systems},
+                                 std::pair{"hypervisor_tools", &Inspection::hypervisor_tools},
+                                 std::pair{"package_manager", &Inspection::package_manager},
+                                 std::pair{"selinux", &Inspection::selinux},
+                                 std::pair{"guest_agent", &Inspection::guest_agent}};
+constexpr std::tuple kBootFact{
+    std::pair{"name", &contract::BootFact::name}, std::pair{"subject", &contract::BootFact::subject},
+    std::pair{"holds", &contract::BootFact::holds}, std::pair{"detail", &contract::BootFact::detail}};
+constexpr std::tuple kNic{std::pair{"id", &contract::Nic::id}, std::pair{"mac", &contract::Nic::mac},
+                          std::pair{"network", &contract::Nic::network}};
+constexpr std::tuple kFix{std::pair{"enabled", &contract::FixStage::enabled},
+                          std::pair{"backup", &contract::FixStage::backup},
+                          std::pair{"print_fstab", &contract::FixStage::print_fstab},
+                          std::pair{"update_grub", &contract::FixStage::update_grub},
+                          std::pair{"regen_initramfs", &contract::FixStage::regen_initramfs},
+                          std::pair{"remove_vmware_tools", &contract::FixStage::remove_vmware_tools}};
+
+template <class T, class... Members>
+json write(const T& value, const std::tuple<Members...>& table) {
+  json object = json::object();
+  std::apply([&](const auto&... one) { ((object[one.first] = value.*one.second), ...); }, table);
+  return object;
 }
 
-json to_json(const Kernel& kernel) {
-  return {{"version", kernel.version},           {"image", kernel.image},
-          {"initramfs", kernel.initramfs},       {"is_default", kernel.is_default},
-          {"virtio_ready", kernel.virtio_ready}, {"missing_drivers", kernel.missing_drivers}};
+template <class T, class... Members>
+json write(const std::vector<T>& values, const std::tuple<Members...>& table) {
+  json list = json::array();
+  for (const T& value : values) list.push_back(write(value, table));
+  return list;
 }
 
-Inspection take_inspection(const json& object) {
-  Inspection inspection;
-  take(object, "os_type", inspection.os_type);
-  take(object, "distribution", inspection.distribution);
-  take(object, "version", inspection.version);
-  take(object, "pretty_name", inspection.pretty_name);
-  take(object, "hostname", inspection.hostname);
-  take(object, "architecture", inspection.architecture);
-  take(object, "firmware", inspection.firmware);
-  take(object, "root_device", inspection.root_device);
-  take(object, "roots", inspection.roots);
-  if (const json* list = take_list(object, "partitions", kMostPartitions))
-    for (const json& item : *list) {
-      const json& entry = as_object(item, "partitions");
-      Partition& partition = inspection.partitions.emplace_back();
-      take(entry, "device", partition.device);
-      take(entry, "offset", partition.offset);
-      take(entry, "size", partition.size);
-      take(entry, "type", partition.type);
-      take(entry, "label", partition.label);
-      take(entry, "uuid", partition.uuid);
-      take(entry, "part_uuid", partition.part_uuid);
-      take(entry, "mount_point", partition.mount_point);
-    }
-  if (const json* list = take_list(object, "kernels", kMostItems))
-    for (const json& item : *list) {
-      const json& entry = as_object(item, "kernels");
-      Kernel& kernel = inspection.kernels.emplace_back();
-      take(entry, "version", kernel.version);
-      take(entry, "image", kernel.image);
-      take(entry, "initramfs", kernel.initramfs);
-      take(entry, "is_default", kernel.is_default);
-      take(entry, "virtio_ready", kernel.virtio_ready);
-      take(entry, "missing_drivers", kernel.missing_drivers);
-    }
-  take(object, "boot_loader", inspection.boot_loader);
-  take(object, "initramfs_generator", inspection.initramfs_generator);
-  take(object, "init_system", inspection.init_system);
-  take(object, "network_systems", inspection.network_systems);
-  take(object, "hypervisor_tools", inspection.hypervisor_tools);
-  take(object, "package_manager", inspection.package_manager);
-  take(object, "selinux", inspection.selinux);
-  take(object, "guest_agent", inspection.guest_agent);
-  return inspection;
+template <class T, class... Members>
+void take(const json& object, T& into, const std::tuple<Members...>& table) {
+  std::apply([&](const auto&... one) { (take(object, one.first, into.*one.second), ...); }, table);
+}
+
+template <class T, class... Members>
+void take(const json& object, const char* key, std::size_t most, std::vector<T>& into,
+          const std::tuple<Members...>& table) {
+  if (const json* list = take_list(object, key, most))
+    for (const json& item : *list) take(as_object(item, key), into.emplace_back(), table);
 }
 
 }  // namespace
 
 json to_json(const Inspection& inspection) {
-  json partitions = json::array();
-  for (const Partition& partition : inspection.partitions) partitions.push_back(to_json(partition));
-  json kernels = json::array();
-  for (const Kernel& kernel : inspection.kernels) kernels.push_back(to_json(kernel));
-  return {{"os_type", inspection.os_type},
-          {"distribution", inspection.distribution},
-          {"version", inspection.version},
-          {"pretty_name", inspection.pretty_name},
-          {"hostname", inspection.hostname},
-          {"architecture", inspection.architecture},
-          {"firmware", inspection.firmware},
-          {"root_device", inspection.root_device},
-          {"roots", inspection.roots},
-          {"partitions", partitions},
-          {"kernels", kernels},
-          {"boot_loader", inspection.boot_loader},
-          {"initramfs_generator", inspection.initramfs_generator},
-          {"init_system", inspection.init_system},
-          {"network_systems", inspection.network_systems},
-          {"hypervisor_tools", inspection.hypervisor_tools},
-          {"package_manager", inspection.package_manager},
-          {"selinux", inspection.selinux},
-          {"guest_agent", inspection.guest_agent}};
+  json object = write(inspection, kInspection);
+  object["partitions"] = write(inspection.partitions, kPartition);
+  object["kernels"] = write(inspection.kernels, kKernel);
+  return object;
 }
 
 json to_json(const Edit& edit) {
@@ -301,9 +291,6 @@ json to_json(const Edit& edit) {
 }
 
 std::string serialize(const Request& request) {
-  json nics = json::array();
-  for (const contract::Nic& nic : request.nics)
-    nics.push_back({{"id", nic.id}, {"mac", nic.mac}, {"network", nic.network}});
   json keys = json::array();
   for (const VolumeKey& key : request.keys)
     keys.push_back({{"device", key.device}, {"secret", to_hex(key.secret)}});
@@ -314,16 +301,10 @@ std::string serialize(const Request& request) {
                      {"ssh_authorized_keys", user.ssh_authorized_keys},
                      {"groups", user.groups},
                      {"sudo", user.sudo}});
-  const contract::FixStage& fix = request.fix;
+  json fix = write(request.fix, kFix);
+  fix["fstab_mode"] = kFstabModes[static_cast<std::size_t>(request.fix.fstab_mode)];
   json document = {{"mode", kModes[static_cast<std::size_t>(request.mode)]},
-                   {"fix",
-                    {{"enabled", fix.enabled},
-                     {"backup", fix.backup},
-                     {"print_fstab", fix.print_fstab},
-                     {"update_grub", fix.update_grub},
-                     {"regen_initramfs", fix.regen_initramfs},
-                     {"fstab_mode", kFstabModes[static_cast<std::size_t>(fix.fstab_mode)]},
-                     {"remove_vmware_tools", fix.remove_vmware_tools}}},
+                   {"fix", fix},
                    {"configuration",
                     {{"users", users},
                      {"services",
@@ -331,7 +312,7 @@ std::string serialize(const Request& request) {
                        {"disable", request.configuration.services.disable}}},
                      {"hostname", request.configuration.hostname},
                      {"network_files", request.configuration.network_files}}},
-                   {"nics", nics},
+                   {"nics", write(request.nics, kNic)},
                    {"root", request.root},
                    {"keys", keys},
                    {"disk_count", request.disk_count}};
@@ -341,15 +322,11 @@ std::string serialize(const Request& request) {
 std::string serialize(const Answer& answer) {
   json edits = json::array();
   for (const Edit& edit : answer.edits) edits.push_back(to_json(edit));
-  json facts = json::array();
-  for (const contract::BootFact& fact : answer.boot_facts)
-    facts.push_back(
-        {{"name", fact.name}, {"subject", fact.subject}, {"holds", fact.holds}, {"detail", fact.detail}});
   return dump({{"success", answer.success},
                {"error", answer.error},
                {"inspection", to_json(answer.inspection)},
                {"edits", edits},
-               {"boot_facts", facts},
+               {"boot_facts", write(answer.boot_facts, kBootFact)},
                {"warnings", answer.warnings},
                {"printed", answer.printed},
                {"seconds_to_open", answer.seconds_to_open},
@@ -362,13 +339,8 @@ Request parse_request(std::string_view line) {
   Request request;
   take_name(document, "mode", kModes, request.mode);
   if (const json* fix = take_object(document, "fix")) {
-    take(*fix, "enabled", request.fix.enabled);
-    take(*fix, "backup", request.fix.backup);
-    take(*fix, "print_fstab", request.fix.print_fstab);
-    take(*fix, "update_grub", request.fix.update_grub);
-    take(*fix, "regen_initramfs", request.fix.regen_initramfs);
+    take(*fix, request.fix, kFix);
     take_name(*fix, "fstab_mode", kFstabModes, request.fix.fstab_mode);
-    take(*fix, "remove_vmware_tools", request.fix.remove_vmware_tools);
   }
   if (const json* configuration = take_object(document, "configuration")) {
     if (const json* users = take_list(*configuration, "users", kMostItems))
@@ -390,14 +362,7 @@ Request parse_request(std::string_view line) {
       for (const auto& [path, text] : files->items())
         take_raw(*files, path.c_str(), request.configuration.network_files[path], kLongestFile);
   }
-  if (const json* nics = take_list(document, "nics", kMostItems))
-    for (const json& item : *nics) {
-      const json& entry = as_object(item, "nics");
-      contract::Nic& nic = request.nics.emplace_back();
-      take(entry, "id", nic.id);
-      take(entry, "mac", nic.mac);
-      take(entry, "network", nic.network);
-    }
+  take(document, "nics", kMostItems, request.nics, kNic);
   take(document, "root", request.root);
   if (const json* keys = take_list(document, "keys", kMostItems))
     for (const json& item : *keys) {
@@ -422,8 +387,11 @@ Answer parse_answer(std::string_view line) {
   take(document, "success", answer.success);
   take(document, "error", answer.error);
   if (answer.success != answer.error.empty()) refuse("an answer that neither failed nor succeeded");
-  if (const json* inspection = take_object(document, "inspection"))
-    answer.inspection = take_inspection(*inspection);
+  if (const json* inspection = take_object(document, "inspection")) {
+    take(*inspection, answer.inspection, kInspection);
+    take(*inspection, "partitions", kMostPartitions, answer.inspection.partitions, kPartition);
+    take(*inspection, "kernels", kMostItems, answer.inspection.kernels, kKernel);
+  }
   if (const json* list = take_list(document, "edits", kMostEdits))
     for (const json& item : *list) {
       const json& entry = as_object(item, "edits");
@@ -434,15 +402,7 @@ Answer parse_answer(std::string_view line) {
       take(entry, "diff", edit.diff, kLongestDiff, /*keep_lines=*/true);
       take(entry, "summary", edit.summary);
     }
-  if (const json* list = take_list(document, "boot_facts", kMostItems))
-    for (const json& item : *list) {
-      const json& entry = as_object(item, "boot_facts");
-      contract::BootFact& fact = answer.boot_facts.emplace_back();
-      take(entry, "name", fact.name);
-      take(entry, "subject", fact.subject);
-      take(entry, "holds", fact.holds);
-      take(entry, "detail", fact.detail);
-    }
+  take(document, "boot_facts", kMostItems, answer.boot_facts, kBootFact);
   take(document, "warnings", answer.warnings);
   if (const json* printed = take_object(document, "printed")) {
     if (printed->size() > 16) refuse("too many printed files");
