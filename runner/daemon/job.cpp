@@ -7,6 +7,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "runner/daemon/json_members.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::daemon {
@@ -20,6 +21,39 @@ constexpr std::array<std::pair<Phase, std::string_view>, 7> kPhases{{{Phase::kCl
                                                                      {Phase::kFailed, "failed"},
                                                                      {Phase::kCancelled, "cancelled"}}};
 
+// Beside phase and file.
+constexpr std::tuple kMembers{std::pair{"id", &Job::id},
+                              std::pair{"file_name", &Job::file_name},
+                              std::pair{"submitted", &Job::submitted},
+                              std::pair{"not_before", &Job::not_before},
+                              std::pair{"started", &Job::started},
+                              std::pair{"finished", &Job::finished},
+                              std::pair{"vm_name", &Job::vm_name},
+                              std::pair{"result_name", &Job::result_name},
+                              std::pair{"provider", &Job::provider},
+                              std::pair{"format", &Job::format},
+                              std::pair{"disks", &Job::disks},
+                              std::pair{"source_bytes", &Job::source_bytes},
+                              std::pair{"attempts", &Job::attempts},
+                              std::pair{"failures", &Job::failures},
+                              std::pair{"interruptions", &Job::interruptions},
+                              std::pair{"register_begun", &Job::register_begun},
+                              std::pair{"cancel_requested", &Job::cancel_requested},
+                              std::pair{"error", &Job::error},
+                              std::pair{"output_path", &Job::output_path},
+                              std::pair{"report_path", &Job::report_path},
+                              std::pair{"warnings", &Job::warnings},
+                              std::pair{"duration_seconds", &Job::duration_seconds},
+                              std::pair{"output_bytes", &Job::output_bytes},
+                              std::pair{"counted", &Job::counted},
+                              std::pair{"mailed", &Job::mailed},
+                              std::pair{"hooked", &Job::hooked}};
+
+constexpr std::tuple kFileMembers{std::pair{"device", &FileIdentity::device},
+                                  std::pair{"inode", &FileIdentity::inode},
+                                  std::pair{"size", &FileIdentity::size},
+                                  std::pair{"modified_nanoseconds", &FileIdentity::modified_nanoseconds}};
+
 }  // namespace
 
 std::string_view to_string(Phase phase) {
@@ -29,84 +63,24 @@ std::string_view to_string(Phase phase) {
 }
 
 nlohmann::json to_json(const Job& job) {
-  return {
-      {"id", job.id},
-      {"phase", to_string(job.phase)},
-      {"file_name", job.file_name},
-      {"file",
-       {{"device", job.file.device},
-        {"inode", job.file.inode},
-        {"size", job.file.size},
-        {"modified_nanoseconds", job.file.modified_nanoseconds}}},
-      {"submitted", job.submitted},
-      {"not_before", job.not_before},
-      {"started", job.started},
-      {"finished", job.finished},
-      {"vm_name", job.vm_name},
-      {"result_name", job.result_name},
-      {"provider", job.provider},
-      {"format", job.format},
-      {"disks", job.disks},
-      {"source_bytes", job.source_bytes},
-      {"attempts", job.attempts},
-      {"failures", job.failures},
-      {"interruptions", job.interruptions},
-      {"register_begun", job.register_begun},
-      {"cancel_requested", job.cancel_requested},
-      {"error", job.error},
-      {"output_path", job.output_path},
-      {"report_path", job.report_path},
-      {"warnings", job.warnings},
-      {"duration_seconds", job.duration_seconds},
-      {"output_bytes", job.output_bytes},
-      {"counted", job.counted},
-      {"mailed", job.mailed},
-      {"hooked", job.hooked},
-  };
+  nlohmann::json object = write_members(job, kMembers);
+  object["phase"] = to_string(job.phase);
+  object["file"] = write_members(job.file, kFileMembers);
+  return object;
 }
 
 Job job_from_json(std::string_view text, std::string_view name) {
   try {
     nlohmann::json object = nlohmann::json::parse(text);
     Job job;
-    auto read = [&](const char* key, auto& value) { object.at(key).get_to(value); };
-    read("id", job.id);
+    read_members(object, kMembers, job);
+    read_members(object.at("file"), kFileMembers, job.file);
     std::string phase = object.at("phase");
     auto found = std::find_if(kPhases.begin(), kPhases.end(),
                               [&](const auto& entry) { return entry.second == phase; });
     if (found == kPhases.end() || !is_job_id(job.id))
       throw os::Error(os::ErrorKind::kInvalid, std::string(name), "is not the state of a job");
     job.phase = found->first;
-    read("file_name", job.file_name);
-    const nlohmann::json& file = object.at("file");
-    file.at("device").get_to(job.file.device);
-    file.at("inode").get_to(job.file.inode);
-    file.at("size").get_to(job.file.size);
-    file.at("modified_nanoseconds").get_to(job.file.modified_nanoseconds);
-    read("submitted", job.submitted);
-    read("not_before", job.not_before);
-    read("started", job.started);
-    read("finished", job.finished);
-    read("vm_name", job.vm_name);
-    read("result_name", job.result_name);
-    read("provider", job.provider);
-    read("format", job.format);
-    read("disks", job.disks);
-    read("source_bytes", job.source_bytes);
-    read("attempts", job.attempts);
-    read("failures", job.failures);
-    read("interruptions", job.interruptions);
-    read("register_begun", job.register_begun);
-    read("cancel_requested", job.cancel_requested);
-    read("error", job.error);
-    read("output_path", job.output_path);
-    read("report_path", job.report_path);
-    read("warnings", job.warnings);
-    read("duration_seconds", job.duration_seconds);
-    read("output_bytes", job.output_bytes);
-    read("counted", job.counted);
-    read("mailed", job.mailed);
-    read("hooked", job.hooked);
     return job;
   } catch (const nlohmann::json::exception& error) {
     throw os::Error(os::ErrorKind::kInvalid, std::string(name),

@@ -3,29 +3,34 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "runner/daemon/json_members.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 
 namespace hyper2kvm::daemon {
+namespace {
+
+constexpr std::tuple kMembers{std::pair{"done", &Totals::done},
+                              std::pair{"failed", &Totals::failed},
+                              std::pair{"cancelled", &Totals::cancelled},
+                              std::pair{"refused", &Totals::refused},
+                              std::pair{"attempts", &Totals::attempts},
+                              std::pair{"retries", &Totals::retries},
+                              std::pair{"interruptions", &Totals::interruptions},
+                              std::pair{"source_bytes", &Totals::source_bytes},
+                              std::pair{"output_bytes", &Totals::output_bytes},
+                              std::pair{"conversion_seconds", &Totals::conversion_seconds},
+                              std::pair{"since", &Totals::since}};
+
+}  // namespace
 
 Statistics::Statistics(std::filesystem::path file) : file_(std::move(file)) {
   totals_.since = std::time(nullptr);
   try {
     nlohmann::json object = nlohmann::json::parse(os::read_text(file_, 16u << 20));
     Totals totals;
-    auto read = [&](const char* key, auto& value) { object.at(key).get_to(value); };
-    read("done", totals.done);
-    read("failed", totals.failed);
-    read("cancelled", totals.cancelled);
-    read("refused", totals.refused);
-    read("attempts", totals.attempts);
-    read("retries", totals.retries);
-    read("interruptions", totals.interruptions);
-    read("source_bytes", totals.source_bytes);
-    read("output_bytes", totals.output_bytes);
-    read("conversion_seconds", totals.conversion_seconds);
-    read("since", totals.since);
-    read("unconfirmed", unconfirmed_);
+    read_members(object, kMembers, totals);
+    object.at("unconfirmed").get_to(unconfirmed_);
     totals_ = totals;
   } catch (const nlohmann::json::exception&) {
     unconfirmed_.clear();
@@ -72,18 +77,6 @@ void Statistics::save() const {
   os::write_text_atomically(file_, object.dump(1));
 }
 
-nlohmann::json to_json(const Totals& t) {
-  return {{"done", t.done},
-          {"failed", t.failed},
-          {"cancelled", t.cancelled},
-          {"refused", t.refused},
-          {"attempts", t.attempts},
-          {"retries", t.retries},
-          {"interruptions", t.interruptions},
-          {"source_bytes", t.source_bytes},
-          {"output_bytes", t.output_bytes},
-          {"conversion_seconds", t.conversion_seconds},
-          {"since", t.since}};
-}
+nlohmann::json to_json(const Totals& totals) { return write_members(totals, kMembers); }
 
 }  // namespace hyper2kvm::daemon
