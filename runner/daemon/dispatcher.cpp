@@ -8,8 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "runner/daemon/claim.h"
+#include "runner/daemon/description.h"
+#include "runner/daemon/ending.h"
 #include "runner/daemon/engine_manifest.h"
-#include "runner/daemon/names.h"
 #include "runner/daemon/results.h"
 #include "runner/os/error.h"
 
@@ -23,7 +24,6 @@ using os::ErrorKind;
 constexpr std::chrono::seconds kUntilKill{8};
 constexpr std::chrono::seconds kProgressLines{10};
 constexpr std::chrono::seconds kUndoneAgain{5};
-constexpr std::chrono::milliseconds kAdmissionSlice{5};
 
 std::int64_t now() { return std::time(nullptr); }
 
@@ -129,92 +129,6 @@ void Dispatcher::reconcile(Job& found) {
   }
 }
 
-Readiness Dispatcher::take(const std::string& file_name, const Writer& writer) {
-  Submission submission = look(journal_.watch_dir() / file_name, writer);
-  if (submission.readiness == Readiness::kRefused) {
-    fs::path where = journal_.refuse(file_name, submission.reason);
-    statistics_.count_refused();
-    log_.error(fmt::format("{} It was moved to {}.", submission.reason, where.string()),
-               {.vm = submission.vm_name.value_or("")});
-    if (submission.vm_name) {
-      Job nobody;
-      nobody.result_name = result_name(*submission.vm_name).name;
-      nobody.error = submission.reason;
-      publish_failure(settings_.output_dir, nobody);
-    }
-  }
-  if (submission.readiness != Readiness::kReady) return submission.readiness;
-  for (const std::string& id : undone_) {
-    auto claimed = jobs_.find(id);
-    if (claimed != jobs_.end() && claimed->second.phase == Phase::kClaimed &&
-        claimed->second.file_name == file_name && claimed->second.file == submission.file)
-      return Readiness::kNotYet;  // it is a job already, and its last step could not be taken
-  }
-  Job fresh = begin_claim(journal_, file_name, submission);
-  Job& taken = jobs_.emplace(fresh.id, std::move(fresh)).first->second;
-  try {
-    bring_in(taken, true);
-  } catch (...) {
-    undone_.insert(taken.id);
-    throw;
-  }
-  log_.info(
-      fmt::format("{} was taken: {} disk(s), {} bytes.", file_name, taken.disks.size(), taken.source_bytes),
-      fields_of(taken));
-  for (const std::string& warning : taken.warnings) log_.warning(warning, fields_of(taken));
-  return Readiness::kReady;
-}
-
-// The results of an earlier job are gone before the manifest leaves the queue: whoever waits for that and
-// then looks for results finds this job's. After a crash they are left alone where it had left the queue:
-// they may be younger.
-void Dispatcher::bring_in(Job& claimed, bool is_new) {
-  if (is_new || is_in_queue(journal_, claimed)) {
-    if (auto kept = remove_stale_results(settings_.output_dir, claimed))
-      log_.warning(fmt::format("{}.qcow2 was the only name of an image; it is {} now.", claimed.result_name,
-                               kept->string()),
-                   fields_of(claimed));
-  }
-  // Where it was overwritten at once, our copy is all that there is of it.
-  if (!take_out(journal_, claimed) && is_new) make_claim_durable(journal_, claimed.id);
-  claim_sync_.add(claimed.id);
-}
-
-void Dispatcher::admit(Job& claimed) {
-  std::string second = settle_claim(journal_, claimed);
-  if (!second.empty())
-    log_.info(
-        fmt::format("{} was written again while it was taken; the new one is {}.", claimed.file_name, second),
-        fields_of(claimed));
-  claimed.phase = Phase::kQueued;
-  if (!claimed.cancel_requested) return;
-  claimed.error = "The conversion was cancelled.";
-  end(claimed, Phase::kCancelled);
-}
-
-// In slices too: hundreds may become durable together.
-bool Dispatcher::take_durable_claims() {
-  for (ClaimSync::Outcome& outcome : claim_sync_.take_outcomes())
-    durable_claims_.push_back(std::move(outcome));
-  bool any = false;
-  auto begin = std::chrono::steady_clock::now();
-  while (!durable_claims_.empty() && std::chrono::steady_clock::now() - begin < kAdmissionSlice) {
-    ClaimSync::Outcome outcome = std::move(durable_claims_.front());
-    durable_claims_.pop_front();
-    auto found = jobs_.find(outcome.job);
-    if (found == jobs_.end() || found->second.phase != Phase::kClaimed) continue;
-    try {
-      if (!outcome.error.empty()) throw Error(ErrorKind::kSystem, "job " + outcome.job, outcome.error);
-      admit(found->second);
-      any = true;
-    } catch (const Error& error) {
-      undone_.insert(outcome.job);
-      log_.error(error.sentence(), fields_of(found->second));
-    }
-  }
-  return any;
-}
-
 void Dispatcher::start_due() {
   waiting_.clear();
   if (stopping_ || draining_ || paused()) return;
@@ -225,8 +139,7 @@ void Dispatcher::start_due() {
          fmt::format(
              "{}: needs about {} bytes for its result, and the whole file system of {} is smaller. Set "
              "OUTPUT_DIR to a larger one.",
-             large.vm_name.empty() ? large.result_name : large.vm_name, estimated_output_bytes(large),
-             settings_.output_dir.string()),
+             machine_name(large), estimated_output_bytes(large), settings_.output_dir.string()),
          false);
   }
   for (const std::string& id : choice.start) start(job(id));
@@ -363,42 +276,31 @@ void Dispatcher::finish(const std::string& id) {
   Job& ended = job(id);
   remove_scratch(ended);
   const Conversion& conversion = *running.conversion;
-  auto verdict = read_verdict(ended.report_path, journal_.engine_manifest(id));
-  if (verdict && verdict->success) {
-    conclude(ended, *verdict);
-  } else if (ended.cancel_requested) {
-    ended.error = "The conversion was cancelled.";
-    end(ended, Phase::kCancelled);
-  } else if (running.timed_out) {
-    fail(ended,
-         fmt::format("{}: took longer than {} minutes and was ended. Raise CONVERSION_TIMEOUT where that is "
-                     "too short for this machine.",
-                     ended.vm_name.empty() ? ended.result_name : ended.vm_name,
-                     settings_.conversion_timeout.count() / 60.0),
-         true);
-  } else if (conversion.asked_at()) {
-    requeue_interrupted(ended);
-  } else if (conversion.status().success()) {
-    fail(ended, "The conversion ended without a report. Look at the daemon's log.", true);
-  } else if (conversion.result() && !conversion.result()->message.empty()) {
-    fail(ended, conversion.result()->message, conversion.result()->may_pass);
-  } else {
-    std::string words = verdict && !verdict->error.empty() ? verdict->error : conversion.last_words();
-    bool killed = conversion.status().signalled;
-    fail(ended,
-         fmt::format("The conversion {}{}{}", conversion.status().description(),
-                     words.empty() ? "." : ": " + words,
-                     killed ? " Where that was the memory limit, raise MemoryMax= in a drop-in." : ""),
-         killed);
+  EndedConversion known{.verdict = read_verdict(ended.report_path, journal_.engine_manifest(id)),
+                        .result = conversion.result(),
+                        .last_words = conversion.last_words(),
+                        .status = conversion.status(),
+                        .asked_to_stop = conversion.asked_at().has_value(),
+                        .timed_out = running.timed_out};
+  Ending ending = ending_of(known, ended, settings_);
+  switch (ending.kind) {
+    case Ending::Kind::kConverted:
+      conclude(ended, *known.verdict);
+      break;
+    case Ending::Kind::kCancelled:
+      end_cancelled(ended);
+      break;
+    case Ending::Kind::kInterrupted:
+      requeue_interrupted(ended);
+      break;
+    case Ending::Kind::kFailed:
+      fail(ended, ending.error, ending.may_pass);
+      break;
   }
 }
 
 void Dispatcher::requeue_interrupted(Job& stopped) {
-  if (stopped.cancel_requested) {
-    stopped.error = "The conversion was cancelled.";
-    end(stopped, Phase::kCancelled);
-    return;
-  }
+  if (stopped.cancel_requested) return end_cancelled(stopped);
   ++stopped.interruptions;
   stopped.phase = Phase::kQueued;
   store(stopped);
@@ -475,6 +377,11 @@ void Dispatcher::end(Job& ended, Phase phase) {
     log_.info("was cancelled", fields_of(ended));
   }
   settle(ended);
+}
+
+void Dispatcher::end_cancelled(Job& unwanted) {
+  unwanted.error = "The conversion was cancelled.";
+  end(unwanted, Phase::kCancelled);
 }
 
 void Dispatcher::settle(Job& ended) {
@@ -557,11 +464,7 @@ void Dispatcher::cancel(const std::string& id) {
     throw Error(ErrorKind::kInvalid, "job " + id,
                 "has ended already: " + std::string(to_string(wanted.phase)));
   wanted.cancel_requested = true;
-  if (wanted.phase == Phase::kQueued) {
-    wanted.error = "The conversion was cancelled.";
-    end(wanted, Phase::kCancelled);
-    return;
-  }
+  if (wanted.phase == Phase::kQueued) return end_cancelled(wanted);
   store(wanted);
   auto running = running_.find(id);
   if (running != running_.end()) running->second.conversion->ask_to_stop();
@@ -598,46 +501,18 @@ double Dispatcher::bytes_per_second() const {
 }
 
 nlohmann::json Dispatcher::describe_job(const Job& of) const {
-  nlohmann::json object = to_json(of);
-  if (of.phase == Phase::kClaimed) object["phase"] = to_string(Phase::kQueued);
   auto running = running_.find(of.id);
-  if (running != running_.end()) {
-    const Progress& progress = running->second.conversion->progress();
-    object["progress"] = {{"stage", progress.stage},
-                          {"done_bytes", progress.done_bytes},
-                          {"total_bytes", progress.total_bytes},
-                          {"percent", progress.percent()},
-                          {"bytes_per_second", progress.bytes_per_second}};
-    if (progress.seconds_left) object["progress"]["seconds_left"] = *progress.seconds_left;
-  }
   auto waiting = waiting_.find(of.id);
-  if (waiting != waiting_.end()) {
-    constexpr const char* kReasons[] = {"slot", "time", "space", "same machine", "disk"};
-    object["waits_for"] = kReasons[static_cast<int>(waiting->second)];
-  }
-  return object;
+  return describe(of, running == running_.end() ? nullptr : &running->second.conversion->progress(),
+                  waiting == waiting_.end() ? nullptr : &waiting->second);
 }
 
 std::string Dispatcher::status_text() const {
-  std::string text = fmt::format("WATCH_DIR={}: {} running", settings_.watch_dir.string(), running_.size());
-  std::size_t shown = 0;
-  for (const auto& [id, running] : running_) {
-    if (++shown > 4) break;
-    const Job& of = jobs_.at(id);
-    const Progress& progress = running.conversion->progress();
-    text += fmt::format("{}{} {}", shown == 1 ? " (" : ", ", of.result_name,
-                        progress.stage.empty() ? "starts" : progress.stage);
-    if (progress.total_bytes != 0) text += fmt::format(" {:.0f}%", progress.percent());
-  }
-  if (shown > 0) text += shown > 4 ? ", ...)" : ")";
-  text += fmt::format(", {} queued", waiting());
-  if (stopping_)
-    text += ", stopping";
-  else if (draining_)
-    text += ", draining";
-  else if (paused())
-    text += ", paused";
-  return text;
+  std::vector<RunningJob> running;
+  for (const auto& [id, one] : running_)
+    running.push_back({jobs_.at(id).result_name, one.conversion->progress()});
+  const char* state = stopping_ ? "stopping" : draining_ ? "draining" : paused() ? "paused" : "";
+  return status_line(settings_.watch_dir, running, waiting(), state);
 }
 
 }  // namespace hyper2kvm::daemon

@@ -1,17 +1,16 @@
 // Takes jobs from the queue to their end: claims, starts, watches, retries, publishes, forgets.
 //
-//          take          is durable         start             finish                publish            settle
-//   queue ─────► kClaimed ─────────► kQueued ─────────► kRunning ──────► kPublishing ───────────► kDone
-//   ─────────► forgotten
-//                                       ▲ stop, crash,      │ failed for good, or cancelled after └ may pass
-//                                       ◄────────┴──────────────────────────► kFailed, kCancelled ──────►
-//                                       retention
+//         take            durable         start           finish             publish          retention
+//   queue ────► kClaimed ────────► kQueued ────► kRunning ───────► kPublishing ─────► kDone ────────►
+//   forgotten
+//                                     ▲              │ │ for good, or cancelled
+//      stop, crash, or what may pass  └──────────────┘ └───────► kFailed, kCancelled ────────► forgotten
 //
 // Each arrow makes its new state durable before anything depends on it, and each can be taken again after a
 // crash: recover() does so for every job that it finds between two states. Driven by the daemon's loop in one
 // thread, which also starts the children; taking waits for no disk, and nothing blocks for longer than the
 // journal's fsync. Throws os::Error only where the queue itself cannot be used; what goes wrong with one job
-// is that job's end and is logged.
+// is that job's end and is logged. What is in the queue is taken in dispatcher_intake.cpp.
 #pragma once
 
 #include <poll.h>
@@ -115,6 +114,7 @@ class Dispatcher {
   void publish(Job& job);
   void fail(Job& job, const std::string& sentence, bool may_pass);
   void end(Job& job, Phase phase);
+  void end_cancelled(Job& job);
   void settle(Job& job);
   void notify(Job& job);
   void take_notification_outcomes();

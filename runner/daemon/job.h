@@ -1,7 +1,7 @@
 // A job as the journal keeps it: one small JSON file, job.json, in a directory of the job's own.
 //
-//   kClaimed    its manifest is in the job's directory and on its way to the disk; the queue's file may still
-//   be there.
+//   kClaimed    its manifest is in the job's directory and on its way to the disk; the queue's file may
+//               still be there.
 //               In the journal this stands for kQueued too, until something else is to be told: a job that
 //               may be started is known by this that nothing of the queue's file is left
 //   kQueued     waits for a slot, for its time (back-off) or for space
@@ -73,6 +73,11 @@ struct Job {
   bool mailed = false;
   bool hooked = false;
 };
+
+// As it stands in sentences for people.
+inline const std::string& machine_name(const Job& job) {
+  return job.vm_name.empty() ? job.result_name : job.vm_name;
+}
 
 nlohmann::json to_json(const Job& job);
 // Throws os::Error (kInvalid) when it is none: the journal was damaged from outside.

@@ -29,8 +29,6 @@ std::string host_name() {
   return name;
 }
 
-std::string called(const Job& job) { return job.vm_name.empty() ? job.result_name : job.vm_name; }
-
 std::string one_line(std::string text) {
   for (char& c : text)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
@@ -100,7 +98,7 @@ bool hand_to_mail_server(const std::string& address, const std::string& text, co
 
 nlohmann::json webhook_body(const Job& job, const std::string& instance, const std::string& host) {
   nlohmann::json body = {
-      {"text", fmt::format("hyper2kvm on {}: {} {}{}", host, called(job), outcome_word(job),
+      {"text", fmt::format("hyper2kvm on {}: {} {}{}", host, machine_name(job), outcome_word(job),
                            job.error.empty() || job.phase == Phase::kDone ? "." : ": " + job.error)},
       {"event", "job_ended"},
       {"host", host},
@@ -123,11 +121,11 @@ nlohmann::json webhook_body(const Job& job, const std::string& instance, const s
 
 std::string mail_text(const Job& job, const std::string& instance, const std::string& host,
                       const std::string& address) {
-  std::string text =
-      fmt::format("To: {}\nSubject: hyper2kvm: {} {}\n", address, one_line(called(job)), outcome_word(job));
+  std::string text = fmt::format("To: {}\nSubject: hyper2kvm: {} {}\n", address, one_line(machine_name(job)),
+                                 outcome_word(job));
   text += "Auto-Submitted: auto-generated\nMIME-Version: 1.0\n";
   text += "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n";
-  text += fmt::format("{} {} on {} (instance {}).\n\n", one_line(called(job)), outcome_word(job), host,
+  text += fmt::format("{} {} on {} (instance {}).\n\n", one_line(machine_name(job)), outcome_word(job), host,
                       instance.empty() ? "default" : instance);
   if (job.phase == Phase::kDone) {
     text += fmt::format("Image: {}\n", job.output_path);
