@@ -153,12 +153,11 @@ std::string success_text(const pipeline::Outcome& outcome, bool dry_run) {
 }  // namespace
 
 void describe_convert(CLI::App& app, ConvertArguments& arguments) {
+  const CLI::Validator not_empty(
+      [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, "");
   app.description("Convert a machine's disks, repair the guest, and register the machine with libvirt.");
   app.footer(kExamples);
-  app.add_option("INPUT", arguments.inputs,
-                 "An Artifact Manifest (JSON or YAML), an OVA, an OVF, or the machine's disks in order")
-      ->required()
-      ->type_name("");
+  add_inputs(app, arguments.inputs);
   app.add_option("-o,--output", arguments.output_directory,
                  "Output directory; else the manifest's, or the current directory")
       ->type_name("DIR");
@@ -175,16 +174,14 @@ void describe_convert(CLI::App& app, ConvertArguments& arguments) {
       ->type_name("[ID=]PATH")
       ->take_all()
       ->expected(1)
-      ->check(CLI::Validator(
-          [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, ""));
+      ->check(not_empty);
   app.add_option("--output-file", arguments.output_files,
                  "File that a disk is published as, in an existing directory; for the disks in order, or "
                  "ID=PATH. Else a name in the output directory")
       ->type_name("[ID=]PATH")
       ->take_all()
       ->expected(1)
-      ->check(CLI::Validator(
-          [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, ""));
+      ->check(not_empty);
   app.add_option("--output-filename", arguments.output_filename,
                  "File name of the converted disk, for a machine with one disk; else its id and format")
       ->type_name("NAME");

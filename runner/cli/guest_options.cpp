@@ -30,6 +30,13 @@ pipeline::KeyFile parse_key(const std::string& text) {
 
 }  // namespace
 
+void add_inputs(CLI::App& app, std::vector<std::filesystem::path>& inputs) {
+  app.add_option("INPUT", inputs,
+                 "An Artifact Manifest (JSON or YAML), an OVA, an OVF, or the machine's disks in order")
+      ->required()
+      ->type_name("");
+}
+
 void add_guest_options(CLI::App& app, GuestOptions& options) {
   app.add_option("--root", options.root,
                  "The guest's root file system, where it has several (inspect lists them)")

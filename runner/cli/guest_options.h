@@ -1,6 +1,7 @@
 // The options that every subcommand has which opens a guest, and how much it says.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct GuestOptions {
   bool no_progress = false;
 };
 
+// What it opens, as pipeline::open_inputs() takes it.
+void add_inputs(CLI::App& app, std::vector<std::filesystem::path>& inputs);
 void add_guest_options(CLI::App& app, GuestOptions& options);
 // Throws os::Error (kUsage).
 pipeline::Settings settings_of(const GuestOptions& options);

@@ -23,10 +23,7 @@ Examples:
 void describe_inspect(CLI::App& app, InspectArguments& arguments) {
   app.description("Show what is in a machine and what a repair would change. Changes nothing.");
   app.footer(kExamples);
-  app.add_option("INPUT", arguments.inputs,
-                 "An Artifact Manifest (JSON or YAML), an OVA, an OVF, or the machine's disks in order")
-      ->required()
-      ->type_name("");
+  add_inputs(app, arguments.inputs);
   app.add_flag("--json", arguments.json, "Print one JSON object");
   add_guest_options(app, arguments.guest);
 }
