@@ -53,11 +53,17 @@ void keep_capabilities(const fs::path& cache) {
   }
 }
 
-unsigned free_port() {
-  os::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+sockaddr_in loopback(unsigned port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  return address;
+}
+
+unsigned free_port() {
+  os::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = loopback(0);
   socklen_t length = sizeof address;
   if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
       ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
@@ -389,13 +395,10 @@ SshServer::SshServer(const fs::path& directory, const LibvirtDaemon& daemon)
                                         std::to_string(port_), daemon.socket().parent_path().string()},
                           .descriptors = {{log.get(), 1}, {log.get(), 2}},
                           .no_new_privileges = false}));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<std::uint16_t>(port_));
+  const sockaddr_in address = loopback(port_);
   for (int attempt = 0; attempt < 500; ++attempt) {
     os::UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return;
+    if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return;
     if (process_->wait_for(kTick)) break;
   }
   throw os::Error(os::ErrorKind::kSystem, "dropbear",
