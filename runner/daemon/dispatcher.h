@@ -1,10 +1,10 @@
 // Takes jobs from the queue to their end: claims, starts, watches, retries, publishes, forgets.
 //
-//         take            durable         start           finish             publish          retention
-//   queue ────► kClaimed ────────► kQueued ────► kRunning ───────► kPublishing ─────► kDone ────────►
-//   forgotten
-//                                     ▲              │ │ for good, or cancelled
-//      stop, crash, or what may pass  └──────────────┘ └───────► kFailed, kCancelled ────────► forgotten
+//        take          durable        start          finish            publish        retention
+//   queue ───► kClaimed ─────► kQueued ────► kRunning ─────► kPublishing ─────► kDone ─────► forgotten
+//                                 ▲             │  │ for good, or cancelled                      ▲
+//      stop, crash, or what       └─────────────┘  └────────► kFailed, kCancelled ───────────────┘
+//      may pass
 //
 // Each arrow makes its new state durable before anything depends on it, and each can be taken again after a
 // crash: recover() does so for every job that it finds between two states. Driven by the daemon's loop in one
