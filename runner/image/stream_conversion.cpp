@@ -106,13 +106,13 @@ class StreamConversion : public ConversionBase {
                    part = std::vector<Grain>(grains.begin() + static_cast<std::ptrdiff_t>(first),
                                              grains.begin() + static_cast<std::ptrdiff_t>(last))](
                       unsigned worker, OrderedCrew::Turn& turn) {
-        convert(workers[worker], part);
+        convert(workers[worker], part, crew);
         deliver(workers[worker].pieces.pieces(), weight, crew, turn);
       });
     }
   }
 
-  void convert(Worker& worker, const std::vector<Grain>& grains) {
+  void convert(Worker& worker, const std::vector<Grain>& grains, OrderedCrew& crew) {
     worker.pieces.clear();
     for (std::size_t i = 0; i < grains.size(); ++i) {
       const Grain& grain = grains[i];
@@ -136,6 +136,8 @@ class StreamConversion : public ConversionBase {
           damaged(grain, "holds " + std::to_string(size) + " bytes instead of " + std::to_string(kGrainSize));
         std::fill(plain.begin() + static_cast<std::ptrdiff_t>(size), plain.end(), std::byte{0});
       }
+      // Packing many grains anew takes its time, and a stop does not wait for it.
+      if (packing() == ClusterCompression::kZstd) crew.throw_if_failed();
       // Deflate has been tried on it before.
       if (!pass_on)
         worker.pieces.add_plain(guest_offset, plain, packing() != ClusterCompression::kDeflate);
