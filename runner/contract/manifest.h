@@ -66,6 +66,7 @@ struct FixStage {
   bool regen_initramfs = true;
   FstabMode fstab_mode = FstabMode::kStabilizeAll;
   bool remove_vmware_tools = false;
+  std::string root;  // the root to open where a guest has several, as an inspection names it; "" the only one
 };
 
 struct ConvertStage {

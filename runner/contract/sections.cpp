@@ -242,6 +242,7 @@ Pipeline read_pipeline(Section& section) {
     fix.regen_initramfs = stage.boolean("regen_initramfs", true);
     fix.fstab_mode = stage.word("fstab_mode", kFstabModeWords, FstabMode::kStabilizeAll);
     fix.remove_vmware_tools = stage.boolean("remove_vmware_tools", false);
+    fix.root = stage.line("root");
   });
   section.section("convert", [&](Section& stage) {
     pipeline.convert.enabled = read_enabled(stage, off);

@@ -37,7 +37,7 @@ guest::Answer open_guest(const Job& job, const Settings& settings, const Verifie
   request.fix = manifest.pipeline.fix;
   request.configuration = manifest.configuration;
   request.nics = manifest.nics;
-  request.root = settings.guest_root;
+  request.root = settings.guest_root.empty() ? manifest.pipeline.fix.root : settings.guest_root;
   request.keys = read_keys(settings.keys);
   request.disk_count = verified.disks.size();
 

@@ -64,6 +64,7 @@ TEST(Fix, HasTheDocumentedDefaults) {
   EXPECT_TRUE(fix.regen_initramfs);
   EXPECT_EQ(fix.fstab_mode, FstabMode::kStabilizeAll);
   EXPECT_FALSE(fix.remove_vmware_tools);
+  EXPECT_EQ(fix.root, "");
 }
 
 TEST(Fix, EverySettingIsRead) {
@@ -73,7 +74,8 @@ TEST(Fix, EverySettingIsRead) {
                    {"update_grub", false},
                    {"regen_initramfs", false},
                    {"fstab_mode", "noop"},
-                   {"remove_vmware_tools", true}};
+                   {"remove_vmware_tools", true},
+                   {"root", "vg/root"}};
   FixStage fix = manifest_of(manifest_with("/pipeline/fix", settings)).pipeline.fix;
   EXPECT_FALSE(fix.backup);
   EXPECT_TRUE(fix.print_fstab);
@@ -81,6 +83,7 @@ TEST(Fix, EverySettingIsRead) {
   EXPECT_FALSE(fix.regen_initramfs);
   EXPECT_EQ(fix.fstab_mode, FstabMode::kNoop);
   EXPECT_TRUE(fix.remove_vmware_tools);
+  EXPECT_EQ(fix.root, "vg/root");
   for (const auto& [key, value] : settings.items())
     EXPECT_THAT(refusal(manifest_with("/pipeline/fix/" + key, 7)), HasSubstr("pipeline.fix." + key + ": 7"));
 }
