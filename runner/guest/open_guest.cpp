@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 
 #include <algorithm>
+#include <array>
 
 #include "runner/guest/storage/device_name.h"
 #include "runner/guest/storage/filesystem_state.h"
@@ -18,12 +19,29 @@ namespace {
 constexpr char kSubject[] = "The guest";
 constexpr std::size_t kMostSubvolumes = 50;
 
+[[noreturn]] void refuse_hibernated(const std::string& place) {
+  throw os::Error(os::ErrorKind::kInvalid, kSubject, "is hibernated (its memory is in " + place + ")",
+                  "Start the source machine, shut it down and export it again.");
+}
+
 void refuse_hibernated(const Storage& storage) {
   for (const Volume& volume : storage.volumes)
-    if (volume.type == "swsuspend")
-      throw os::Error(os::ErrorKind::kInvalid, kSubject,
-                      "is hibernated (its memory is in " + volume.name + ")",
-                      "Start the source machine, shut it down and export it again.");
+    if (volume.type == "swsuspend") refuse_hibernated(volume.name);
+}
+
+// Swap may be a file, in which the kernel leaves the same signature: at the end of the first page, whose size
+// is the processor's.
+bool holds_memory(const GuestRoot& root, const std::string& path) {
+  std::optional<GuestFile> file = root.is_file(path) ? root.open(path) : std::nullopt;
+  if (!file) return false;
+  for (std::uint64_t page : {4096u, 16384u, 65536u}) {
+    std::array<std::byte, 10> bytes{};
+    if (file->size() < page || file->read_at(page - bytes.size(), bytes) != bytes.size()) continue;
+    std::string_view signature(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    for (std::string_view known : {"S1SUSPEND", "S2SUSPEND", "ULSUSPEND", "LINHIB0001"})
+      if (signature.starts_with(known)) return true;
+  }
+  return false;
 }
 
 bool is_below(const std::string& mount_point, std::initializer_list<const char*> tops) {
@@ -198,7 +216,7 @@ void OpenGuest::choose_root(const Request& request, Inspection& inspection) {
       throw os::Error(os::ErrorKind::kInvalid, kSubject, "has no operating system on " + request.root,
                       "Choose one of: " + list + ".");
     throw os::Error(os::ErrorKind::kInvalid, kSubject, "holds several operating systems: " + list,
-                    "Choose the one to repair.");
+                    "Name the one to repair as pipeline.fix.root or with --root.");
   }
   if (chosen == nullptr) chosen = &candidates.front();
   root_name_ = chosen->volume;
@@ -301,6 +319,12 @@ void OpenGuest::mount_all(const Request& request, Inspection& inspection) {
       root_->warn(error.sentence());
     }
   }
+  if (request.mode != Mode::kInspect)
+    for (const TableLine& line : table.lines)
+      if (line.fields.size() >= 3 && line.field(kFstabType) == "swap" &&
+          line.field(kFstabDevice).starts_with('/') && !line.field(kFstabDevice).starts_with("/dev/") &&
+          holds_memory(*root_, line.field(kFstabDevice)))
+        refuse_hibernated(line.field(kFstabDevice));
   for (const std::string& warning : warnings_) root_->warn(warning);
 }
 
@@ -317,7 +341,8 @@ void OpenGuest::trim_fresh(const Volume& volume) const {
   }
 }
 
-void OpenGuest::close(bool repaired) {
+void OpenGuest::close(Mode mode) {
+  bool repaired = mode == Mode::kRepair;
   root_.reset();
   auto is_ext = [](const Volume& volume) { return volume.type.starts_with("ext"); };
   std::vector<std::string> written;
@@ -338,13 +363,15 @@ void OpenGuest::close(bool repaired) {
     progress("trimming " + name);
     trim_fresh(*storage_.find(name));
   }
-  if (repaired) {
+  if (mode != Mode::kInspect) {
     progress("checking the file systems");
     std::vector<const Volume*> checked;
     for (const std::string& name : written) {
       const Volume& volume = *storage_.find(name);
-      if (read_filesystem_state(volume) != FilesystemState::kClean) require_sound(volume);
-      checked.push_back(&volume);
+      FilesystemState state = read_filesystem_state(volume);
+      if (state != FilesystemState::kClean) require_sound(volume);
+      // A rehearsal replays no journal, and what is still in it looks like damage.
+      if (repaired || state == FilesystemState::kClean) checked.push_back(&volume);
     }
     check_filesystems(std::move(checked));
   }

@@ -30,9 +30,10 @@ class OpenGuest {
   const Storage& storage() const { return storage_; }
   const Volume& root_volume() const { return *storage_.find(root_name_); }
   const std::vector<std::string>& warnings() const { return warnings_; }
-  // Unmounts everything. After a repair: trims, and checks the file systems that were written to.
-  // Throws where a disk could not be written back or is not whole.
-  void close(bool repaired);
+  // Unmounts everything. After a repair: trims, and checks the file systems that were written to; after a dry
+  // run checks those that a repair would write to. Throws where a disk could not be written back or is not
+  // whole.
+  void close(Mode mode);
 
  private:
   struct Candidate {

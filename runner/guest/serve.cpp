@@ -114,7 +114,7 @@ void run(const Request& request, const Environment& environment, Answer& answer)
   answer.seconds_to_repair = seconds_since(started);
 
   started = Clock::now();
-  guest.close(request.mode == Mode::kRepair);
+  guest.close(request.mode);
   answer.seconds_to_close = seconds_since(started);
 }
 

@@ -88,6 +88,40 @@ TEST_F(RealDisks, LinksOutOfTheRootShowNothingOfTheAppliance) {
     EXPECT_THAT(said, Not(HasSubstr(of_the_appliance)));
 }
 
+// An fstab that would have the appliance's own directories shown inside the guest, or a disk of the guest
+// over those of the appliance.
+TEST_F(RealDisks, MountsThatLeadOutOfTheRootStayInside) {
+  put_root_on("/dev/sda", "ext4");
+  guest_.tree.directory("/boot/of-the-appliance")
+      .directory("/usr/share")
+      .directory("/dev")
+      .directory("/run")
+      .directory("/srv");
+  guest_.tree
+      .file("/etc/fstab",
+            "/dev/sda / ext4 defaults 0 1\n"
+            "/proc /boot/of-the-appliance none bind 0 0\n"
+            "/ /usr/share none rbind 0 0\n"
+            "/dev/sdb /srv/../../../../run ext4 defaults 0 2\n"
+            "/dev/sdb /var ext4 defaults 0 2\n"
+            "/init /etc/hostname none bind 0 0\n"
+            "overlay /usr/share overlay lowerdir=/,upperdir=/run,workdir=/tmp 0 0\n")
+      .link("/var", "../../../../dev");
+  guest::Tree data;
+  data.file("/marker", "of the second disk\n");
+  GuestDisk second = disks_.ext4("second.raw", data.top(), 16);
+  std::vector<GuestDisk> disks = {ext4_of_the_guest(), second}, after;
+  Answer answer = serve(Mode::kRepair, disks, &after);
+  EXPECT_TRUE(answer.success) << answer.error;
+  EXPECT_EQ(answer.inspection.hostname, "demo");
+  std::map<std::string, FileFacts> files = disks_.files(guest_.request, disks);
+  // /var is the guest's own /dev, and the second disk is mounted there.
+  EXPECT_TRUE(files.contains("/dev/marker"));
+  for (const char* of_the_appliance : {"/boot/of-the-appliance/cmdline", "/usr/share/init", "/usr/share/proc",
+                                       "/dev/ubda", "/dev/ttyS0", "/dev/vda"})
+    EXPECT_FALSE(files.contains(of_the_appliance)) << of_the_appliance;
+}
+
 TEST_F(RealDisks, NamesWithNewlinesAndLinksOutOfTheRootAreOnlyNames) {
   put_root_on("/dev/sda", "ext4");
   guest_.tree.file("/etc/network/interfaces.d/a\n/dev/vda b", "iface ens224 inet dhcp\n")

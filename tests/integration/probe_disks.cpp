@@ -90,6 +90,10 @@ void run_command(const std::vector<std::string>& words) {
     write_file(words.at(1), text + "\n");
   } else if (name == "directory") {
     fs::create_directories(words.at(1));
+  } else if (name == "label") {
+    const std::string& value = words.at(3);
+    if (::setxattr(words.at(1).c_str(), words.at(2).c_str(), value.data(), value.size(), 0) != 0)
+      fail(words.at(1));
   } else if (name == "mount") {
     make_mount(words.at(1), words.at(2), words.at(3));
   } else if (name == "unmount") {
@@ -237,7 +241,7 @@ std::map<std::string, std::string> list_files(const guest::Request& request) {
                     guest.warnings().empty() ? "no root" : guest.warnings()[0]);
   std::vector<std::string> lines;
   walk((environment.workspace / "guest").string(), "", lines);
-  guest.close(false);
+  guest.close(guest::Mode::kInspect);
   std::map<std::string, std::string> pieces;
   std::string piece;
   auto keep = [&] {

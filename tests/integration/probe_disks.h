@@ -13,6 +13,7 @@ namespace hyper2kvm::integration {
 //   load MODULE
 //   write FILE TEXT...                   the text and a line end, synced
 //   directory PATH
+//   label FILE NAME VALUE                an extended attribute
 //   mount DEVICE TYPE DIRECTORY
 //   unmount DIRECTORY
 //   copy-device FROM TO                  all bytes

@@ -1,6 +1,13 @@
 // The repair on real disks, through the real appliance: each kind of storage, journals and damage.
 #include "tests/integration/real_disks.h"
 
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <thread>
+
 namespace hyper2kvm::integration {
 namespace {
 
@@ -28,6 +35,50 @@ load algif_skcipher
 write /run/key open-sesame
 )";
 
+// What everybody on this machine can see of our processes as long as it is looked at, their arguments, and
+// what their user can, their environment.
+class ProcessList {
+ public:
+  ProcessList() : watcher_([this](const std::stop_token& stop) { watch(stop); }) {}
+  std::string stop() {
+    watcher_.request_stop();
+    watcher_.join();
+    return seen_;
+  }
+
+ private:
+  // A descendant of the test.
+  static bool is_ours(std::string process) {
+    const std::string self = std::to_string(::getpid());
+    for (int generation = 0; generation < 10; ++generation) {
+      std::ifstream status(fs::path("/proc") / process / "status");
+      process.clear();
+      for (std::string line; process.empty() && std::getline(status, line);)
+        if (line.starts_with("PPid:\t")) process = line.substr(6);
+      if (process == self) return true;
+      if (process.empty() || process == "0") return false;
+    }
+    return false;
+  }
+  void watch(const std::stop_token& stop) {
+    std::set<std::string> known;
+    while (!stop.stop_requested()) {
+      std::error_code ignored;
+      for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
+        if (!is_ours(entry.path().filename())) continue;
+        for (const char* file : {"cmdline", "environ"}) {
+          std::ifstream stream(entry.path() / file, std::ios::binary);
+          std::string text{std::istreambuf_iterator<char>(stream), {}};
+          if (!text.empty() && known.insert(text).second) seen_ += text + "\n";
+        }
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  }
+  std::string seen_;
+  std::jthread watcher_;
+};
+
 TEST_F(RealDisks, ARootInLuks1) {
   put_root_on("/dev/mapper/inner", "ext4");
   guest_.tree.file("/etc/crypttab", "inner /dev/sda none luks\n");
@@ -40,6 +91,7 @@ copy-device @1 /dev/mapper/inner
 cryptsetup close inner
 )");
   give_key("open-sesame\n");
+  ProcessList processes;
   Answer answer = expect_repaired(
       {disk},
       "luks-" + must_run({"blkid", "-p", "-s", "UUID", "-o", "value", disk.path.string()}).substr(0, 36));
@@ -48,6 +100,9 @@ cryptsetup close inner
   ASSERT_NE(crypttab, nullptr);
   EXPECT_THAT(crypttab->diff, HasSubstr("+inner UUID="));
   EXPECT_THAT(disks_.console(), Not(HasSubstr(kPassphrase)));
+  std::string seen = processes.stop();
+  EXPECT_THAT(seen, HasSubstr("linux.uml"));
+  EXPECT_THAT(seen, Not(HasSubstr(kPassphrase)));
 }
 
 TEST_F(RealDisks, AWrongKeyIsAnErrorThatDoesNotTellIt) {
@@ -213,6 +268,33 @@ TEST_F(RealDisks, OfSeveralRootsAKeyPicksOne) {
   EXPECT_THAT(error_of_repair(disks), HasSubstr("holds several operating systems: disk0, disk1"));
   guest_.request.root = "disk1";
   EXPECT_EQ(serve(Mode::kRepair, disks).inspection.root_device, "disk1");
+}
+
+TEST_F(RealDisks, OfSeveralRootsAKeyOfTheManifestPicksOne) {
+  put_root_on("/dev/sdb", "ext4");
+  std::vector<GuestDisk> disks = {ext4_of_the_guest("one.raw"), ext4_of_the_guest("two.raw")};
+  nlohmann::json manifest = manifest_for(disks[0].path);
+  manifest["disks"] = nlohmann::json::array();
+  for (const GuestDisk& disk : disks)
+    manifest["disks"].push_back({{"id", disk.path.stem().string()},
+                                 {"source_format", "raw"},
+                                 {"bytes", fs::file_size(disk.path)},
+                                 {"local_path", disk.path.string()}});
+  manifest["options"]["dry_run"] = true;
+  auto convert = [&](const nlohmann::json& fix) {
+    manifest["pipeline"]["fix"] = fix;
+    write_json(disks_.path() / "manifest.json", manifest);
+    return run_hyper2kvm({(disks_.path() / "manifest.json").string()});
+  };
+  Ran unnamed = convert({{"enabled", true}});
+  EXPECT_EQ(unnamed.status, 1) << unnamed.out;
+  EXPECT_THAT(unnamed.err, HasSubstr("holds several operating systems: disk0, disk1"));
+  EXPECT_THAT(unnamed.err, HasSubstr("pipeline.fix.root"));
+  Ran named = convert({{"enabled", true}, {"root", "disk1"}});
+  EXPECT_EQ(named.status, 0) << named.out << named.err;
+  Ran wrong = convert({{"enabled", true}, {"root", "disk7"}});
+  EXPECT_EQ(wrong.status, 1) << wrong.out;
+  EXPECT_THAT(wrong.err, HasSubstr("has no operating system on disk7"));
 }
 
 // --- A guest that sleeps.

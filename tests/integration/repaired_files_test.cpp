@@ -236,6 +236,33 @@ TEST_F(Untouched, AreFilesOfEveryKindWithOwnersLabelsAndTimes) {
   expect_only_what_is_reported({disk});
 }
 
+// Where Red Hat's and SUSE's labels are.
+class UntouchedOn : public Untouched, public testing::WithParamInterface<std::string> {};
+
+TEST_P(UntouchedOn, AreLabels) {
+  const std::string& type = GetParam();
+  put_root_on("/dev/sda", type);
+  guest_.tree.file("/usr/bin/tool", "program", 04755).file("/etc/shadow", "root:!::0:::::\n", 0640);
+  GuestDisk plain = ext4_of_the_guest("plain.raw"), disk = disks_.empty("disk.raw", 320);
+  must_run({"mkfs." + type, "-q", disk.path.string()});
+  std::string commands =
+      "mount @0 " + type + " /run/new\nmount @1 ext4 /run/old\ncopy-tree /run/old /run/new\n";
+  for (const auto& [path, kind] :
+       std::map<std::string, std::string>{{"/etc/fstab", "etc_t"},
+                                          {"/etc/shadow", "shadow_t"},
+                                          {"/boot/grub/grub.cfg", "boot_t"},
+                                          {"/boot/initrd.img-6.1.0-test", "boot_t"},
+                                          {"/usr/bin/tool", "bin_t"}})
+    commands += "label /run/new" + path + " security.selinux system_u:object_r:" + kind + ":s0\n";
+  disks_.lay_out({disk, plain}, commands + "unmount /run/new\nunmount /run/old\n");
+  EXPECT_THAT(disks_.files(guest_.request, {disk})["/etc/fstab"].attributes,
+              HasSubstr("security.selinux=system_u:object_r:etc_t:s0"));
+  expect_only_what_is_reported({disk});
+}
+
+INSTANTIATE_TEST_SUITE_P(FileSystem, UntouchedOn, testing::Values("xfs", "btrfs"),
+                         [](const auto& type) { return type.param; });
+
 // The same of the guests that boot: thousands of files.
 struct BootedGuest {
   std::string name;

@@ -94,7 +94,10 @@ std::string rename_devices(std::string_view line, const RenameDevice& rename) {
         end = result.find_first_of(" \t\r\n\"'\\;", begin);
       if (end == std::string::npos) end = result.size();
       std::string replacement = rename(parameter, std::string_view(result).substr(begin, end - begin));
-      if (!replacement.empty()) {
+      if (replacement == kNoResume) {
+        result.replace(at, end - at, replacement);
+        at += replacement.size();
+      } else if (!replacement.empty()) {
         result.replace(begin, end - begin, replacement);
         at = begin + replacement.size();
       } else {

@@ -47,7 +47,9 @@ void add_initramfs(const GuestRoot& root, std::string_view loader_path, BootEntr
                    std::string_view beside = {});
 
 // Replaces device names in root=, resume= and the like in one line of configuration. rename gets the
-// parameter's name and the device and returns the new value, or "" to leave it.
+// parameter's name and the device and returns the new value, or "" to leave it, or kNoResume, which takes the
+// place of the whole parameter.
+inline constexpr std::string_view kNoResume = "noresume";
 using RenameDevice = std::function<std::string(std::string_view parameter, std::string_view device)>;
 std::string rename_devices(std::string_view line, const RenameDevice& rename);
 

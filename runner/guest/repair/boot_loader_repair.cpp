@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "runner/guest/boot/grub_environment.h"
+#include "runner/guest/repair/device_renamer.h"
 #include "runner/guest/repair/repair.h"
 #include "runner/guest/storage/device_name.h"
 #include "runner/guest/system/text.h"
@@ -19,36 +20,13 @@ constexpr const char* kSources[] = {
     "/etc/default/grub",         "/etc/kernel/cmdline", "/etc/default/extlinux", "/etc/update-extlinux.conf",
     "/etc/sysconfig/bootloader", "/etc/zipl.conf",      "/etc/default/u-boot"};
 
-RenameDevice renamer(Repair& repair, const std::string& file, bool has_initramfs) {
-  return [&repair, file, has_initramfs](std::string_view parameter, std::string_view device) -> std::string {
-    std::string type = parameter == "resume" || parameter == "real_resume" ? "swap" : "";
-    ResolvedDevice resolved = resolve_device(device, type, repair.storage);
-    if (resolved.name.kind == NameKind::kStable || resolved.name.kind == NameKind::kOther) return "";
-    // The root is known for certain: it is what is mounted.
-    if (parameter == "root" || parameter == "real_root") {
-      const Volume* root = repair.storage.find(repair.root_volume);
-      if (root != nullptr && root->disk >= 0 && resolved.volume == nullptr) resolved.volume = root;
-    }
-    if (resolved.volume == nullptr) {
-      repair.root.warn(file + ": " + std::string(parameter) + "=" + std::string(device) +
-                       " is on none of the machine's disks.");
-      return "";
-    }
-    // Without an initramfs there is nobody who could look for a UUID: the kernel itself knows partitions
-    // only.
-    if (!has_initramfs)
-      return resolved.volume->part_uuid.empty() ? "" : "PARTUUID=" + resolved.volume->part_uuid;
-    return stable_name(*resolved.volume);
-  };
-}
-
 bool is_comment(std::string_view line) { return trim(line).starts_with('#'); }
 
 void rename_in_file(Repair& repair, const std::string& file, bool has_initramfs) {
   std::optional<std::string> text = repair.root.read_if_sane(file);
   if (!text) return;
   std::string result;
-  RenameDevice rename = renamer(repair, file, has_initramfs);
+  RenameDevice rename = device_renamer(repair, file, has_initramfs);
   std::string_view rest = *text;
   while (!rest.empty()) {
     std::size_t end = rest.find('\n');
@@ -66,7 +44,7 @@ void rename_in_file(Repair& repair, const std::string& file, bool has_initramfs)
 void repair_environment(Repair& repair, const std::string& file) {
   std::optional<std::string> text = repair.root.read_if_sane(file, 65536);
   if (!text) return;
-  RenameDevice rename = renamer(repair, file, true);
+  RenameDevice rename = device_renamer(repair, file, true);
   std::optional<std::string> result =
       edit_grub_environment(*text, [&rename](std::string_view name, std::string_view value) {
         return name == "kernelopts" ? rename_devices(value, rename) : std::string(value);

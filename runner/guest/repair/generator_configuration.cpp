@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "runner/guest/storage/device_name.h"
 #include "runner/guest/system/text.h"
 
 namespace hyper2kvm::guest {
@@ -27,15 +26,6 @@ void configure_initramfs_tools(Repair& repair) {
     if (std::find(present.begin(), present.end(), driver) == present.end())
       text += std::string(driver) + "\n";
   repair.root.write("/etc/initramfs-tools/modules", text, kReason);
-
-  // The device to resume from has a new name as well.
-  std::optional<std::string> resume = repair.root.read_if_sane("/etc/initramfs-tools/conf.d/resume");
-  if (resume && resume->starts_with("RESUME=/dev/")) {
-    ResolvedDevice device = resolve_device(trim(std::string_view(*resume).substr(7)), "swap", repair.storage);
-    if (device.name.kind != NameKind::kStable && device.volume != nullptr)
-      repair.root.write("/etc/initramfs-tools/conf.d/resume", "RESUME=" + stable_name(*device.volume) + "\n",
-                        "The device to resume from is named by what is on it.");
-  }
 }
 
 void configure_dracut(Repair& repair) {

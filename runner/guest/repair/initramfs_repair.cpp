@@ -4,26 +4,41 @@
 #include "runner/guest/initramfs/load_list.h"
 #include "runner/guest/initramfs/module_tree.h"
 #include "runner/guest/initramfs/segment.h"
+#include "runner/guest/repair/device_renamer.h"
 #include "runner/guest/repair/generator_configuration.h"
 #include "runner/guest/repair/repair.h"
-#include "runner/guest/storage/device_name.h"
-#include "runner/guest/system/text.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::guest {
 namespace {
 
-// RESUME=/dev/sda5 in an image of initramfs-tools makes the boot wait for a disk of that name.
-void add_resume(Repair& repair, const Initramfs& image, std::map<std::string, std::string>& files) {
-  for (const char* path : {"conf/conf.d/resume", "conf/param.conf", "conf/conf.d/zz-resume-auto"}) {
-    const std::string* text = image.text(path);
-    if (text == nullptr || !text->starts_with("RESUME=/dev/")) continue;
-    std::string device(trim(std::string_view(*text).substr(7)));
-    ResolvedDevice resolved = resolve_device(device, "swap", repair.storage);
-    if (resolved.name.kind == NameKind::kStable) continue;
-    files[path] =
-        resolved.volume == nullptr ? "RESUME=none\n" : "RESUME=" + stable_name(*resolved.volume) + "\n";
+// Settings in the image that make the boot wait for a disk of the old machine: those of initramfs-tools, and
+// command lines that dracut has put there.
+void add_renamed_devices(Repair& repair, const InstalledKernel& kernel, const Initramfs& image,
+                         std::map<std::string, std::string>& files) {
+  for (const auto& [path, entry] : image.entries) {
+    bool settings =
+        path.starts_with("conf/conf.d/") || path == "conf/initramfs.conf" || path == "conf/param.conf";
+    bool command_line = path.starts_with("etc/cmdline.d/");
+    const std::string* text = settings || command_line ? image.text(path) : nullptr;
+    if (text == nullptr) continue;
+    std::string renamed =
+        settings ? rename_resume_setting(*text, repair.storage)
+                 : rename_devices(*text, device_renamer(repair, kernel.initramfs.back() + ": " + path, true));
+    if (renamed != *text) files[path] = renamed;
   }
+}
+
+// The same settings where the next image is made from them.
+void rename_resume_of_generator(Repair& repair) {
+  const std::string directory = "/etc/initramfs-tools/conf.d";
+  std::vector<std::string> paths = {"/etc/initramfs-tools/initramfs.conf"};
+  for (const std::string& name : repair.root.list(directory)) paths.push_back(directory + "/" + name);
+  for (const std::string& path : paths)
+    if (repair.root.is_file(path))
+      if (std::optional<std::string> text = repair.root.read_if_sane(path, 65536))
+        repair.root.write(path, rename_resume_setting(*text, repair.storage),
+                          "The device to resume from is named by what is on it.");
 }
 
 Kernel describe(const InstalledKernel& kernel) {
@@ -89,7 +104,7 @@ bool add_segment(Repair& repair, const InstalledKernel& kernel, const Examined& 
   if (image.has_file_named("systemd-udevd") || image.has_file_named("udevd") ||
       image.has_file_named("udevadm"))
     files = repair.image_files;
-  add_resume(repair, image, files);
+  add_renamed_devices(repair, kernel, image, files);
   Segment segment = make_segment(repair.root, image, *examined.tree, files);
   if (segment.bytes.empty()) return false;
   check_space(repair, kernel.initramfs.back(), segment.bytes.size());
@@ -126,7 +141,9 @@ void repair_initramfs(Repair& repair) {
     }
     repair.repaired_kernels.push_back(described);
   }
-  if (repair.request.fix.regen_initramfs && any_missing) configure_generator(repair);
+  if (!repair.request.fix.regen_initramfs) return;
+  if (any_missing) configure_generator(repair);
+  rename_resume_of_generator(repair);
 }
 
 }  // namespace hyper2kvm::guest

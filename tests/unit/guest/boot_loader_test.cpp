@@ -31,6 +31,13 @@ TEST(RenameDevices, ChangesOnlyTheMeantParameters) {
   EXPECT_EQ(rename_devices("kopt=root=/dev/sda1 ro", rename), "kopt=root=UUID=x ro");
 }
 
+TEST(RenameDevices, NoResumeTakesThePlaceOfTheWholeParameter) {
+  auto rename = [](std::string_view, std::string_view) { return std::string(kNoResume); };
+  EXPECT_EQ(rename_devices("quiet resume=/dev/sdb9 splash", rename), "quiet noresume splash");
+  EXPECT_EQ(rename_devices("A=\"resume=/dev/sdb9\"", rename), "A=\"noresume\"");
+  EXPECT_EQ(rename_devices("resume=/dev/sda9 resume=/dev/sdb9", rename), "noresume noresume");
+}
+
 TEST(BootLoader, RenamesRootAndResumeInGrub2) {
   TestGuest guest;
   make_debian(guest);
