@@ -30,11 +30,13 @@ constexpr std::chrono::seconds kPatience{1200};
 // What an initramfs says that does not find its root, or what the root is encrypted in.
 constexpr const char* kGaveUp = "Gave up waiting for root file system device";
 constexpr const char* kDropped = "Dropping to a shell";
+// What it says that has waited for a device to resume from, before it goes on.
+constexpr const char* kNoResumeDevice = "Gave up waiting for suspend/resume device";
 // What systemd says, in an initramfs as dracut makes it or on the root.
 constexpr const char* kEmergency = "emergency mode";
 
-// A command and a part of what it says when the network is as the guest's configuration has it.
-struct NetworkFact {
+// A command and a part of what it says in a guest that is as its configuration has it.
+struct Fact {
   std::string command, part;
   bool only_on_virtio = false;
 };
@@ -42,13 +44,13 @@ struct NetworkFact {
 std::string card_of(const std::string& interface) { return "cat /sys/class/net/" + interface + "/address"; }
 std::string addresses_of(const std::string& interface) { return "ip -o -4 address show dev " + interface; }
 // The router's answer shows that the card carries traffic.
-NetworkFact router_answers_to(const std::string& interface) {
+Fact router_answers_to(const std::string& interface) {
   return {"timeout 10 bash -c ': </dev/tcp/10.0.2.2/9' 2>/dev/null; ip -4 neighbour show 10.0.2.2",
           "dev " + interface + " lladdr "};
 }
 
 // An address for each card.
-std::vector<NetworkFact> two_cards() {
+std::vector<Fact> two_cards() {
   return {{addresses_of("ens192"), "inet 10.0.2.15/24"},
           {card_of("ens192"), kFirstMac},
           {addresses_of("ens224"), "inet 10.0.3.15/24"},
@@ -56,14 +58,14 @@ std::vector<NetworkFact> two_cards() {
           router_answers_to("ens192")};
 }
 // The first card is a port of a bridge, which has its address.
-std::vector<NetworkFact> bridge() {
+std::vector<Fact> bridge() {
   return {{"ls /sys/class/net/br0/brif", "ens192"}, {addresses_of("br0"), "inet 10.0.2.15/24"},
           {card_of("ens192"), kFirstMac},           {addresses_of("ens224"), "inet 10.0.3.15/24"},
           {card_of("ens224"), kSecondMac},          router_answers_to("br0")};
 }
 // In a bond a card shows the address of the bond as its own, and its own elsewhere. QEMU's vmxnet3 does not
 // receive what is sent to another address than that of the card.
-std::vector<NetworkFact> bond_with_vlan() {
+std::vector<Fact> bond_with_vlan() {
   return {{addresses_of("bond0"), "inet 10.0.2.15/24"},
           {"cat /sys/class/net/bond0/bonding/slaves", "ens192"},
           {"cat /sys/class/net/bond0/bonding/slaves", "ens224"},
@@ -72,6 +74,47 @@ std::vector<NetworkFact> bond_with_vlan() {
           {"cat /sys/class/net/ens224/bonding_slave/perm_hwaddr", kSecondMac},
           {addresses_of("bond0.30"), "inet 10.0.30.15/24"},
           {router_answers_to("bond0").command, router_answers_to("bond0").part, /*only_on_virtio=*/true}};
+}
+
+// The kernel has been told the device to resume from.
+Fact resumes_from(const std::string& device) {
+  return {"device=" + device +
+              "; [ $(cat /sys/power/resume) = $(cat /sys/class/block/$device/dev) ] && echo it is so",
+          "it is so"};
+}
+
+// What a manifest may ask for beside the conversion. The password is "sesame".
+nlohmann::json wishes() {
+  return nlohmann::json::parse(R"({
+    "hostname": "renamed",
+    "users": [{"name": "maria",
+               "password_hash": "$6$hyper2kvm$jSBjN54KucEYLbD5pjGKSykfXQl6kd6GifeXoTStUz6s8Z5sl4xm4U9Z7b3L/od99x7qI6U4OmiKS9nm2pkUq.",
+               "ssh_authorized_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUm maria"],
+               "groups": ["adm"]}],
+    "services": {"enable": ["systemd-network-generator"], "disable": ["systemd-pstore"]},
+    "network": {"files": {"/etc/network/interfaces.d/more":
+                          "iface ens224 inet static\n\taddress 10.0.9.15/24\n"}}
+  })");
+}
+std::vector<Fact> wishes_that_came_true() {
+  return {{"hostname", "renamed", true},
+          {"getent hosts renamed", "127.0.1.1", true},
+          {"perl -e '$hash = (getpwnam \"maria\")[1]; print crypt(\"sesame\", $hash) eq $hash ? \"right\" : "
+           "\"wrong\"'",
+           "right", true},
+          {"stat -c '%U %G %a' /home/maria/.ssh/authorized_keys", "maria maria 600", true},
+          {"id -nG maria", "maria adm", true},
+          {"systemctl is-active systemd-network-generator", "active", true},
+          {"systemctl is-enabled systemd-pstore", "disabled", true},
+          {addresses_of("ens224"), "inet 10.0.9.15/24", true},
+          // Beside the configuration, what pipeline.fix asks for.
+          {"systemctl is-enabled open-vm-tools", "masked", true},
+          {"cat /var/lib/hyper2kvm/original/etc/fstab", "/dev/sda2 / ext4", true}};
+}
+
+std::vector<Fact> with(std::vector<Fact> facts, const Fact& one) {
+  facts.push_back(one);
+  return facts;
 }
 
 struct Layout {
@@ -86,7 +129,13 @@ struct Layout {
   bool screen = false;
   // Where VMware has its disks.
   DiskBus home = DiskBus::kPvscsi;
-  std::vector<NetworkFact> network = two_cards();
+  std::vector<Fact> network = two_cards();
+  // What else is as it should be.
+  std::vector<Fact> facts = {};
+  // The guest is told to resume from a disk that it once had, and waits for it.
+  bool misses_a_disk = false;
+  nlohmann::json fix = {};
+  nlohmann::json configuration = nullptr;
 };
 void PrintTo(const Layout& layout, std::ostream* out) { *out << layout.name; }
 
@@ -95,9 +144,9 @@ std::string device_name(std::string text, DiskBus bus) {
   std::size_t at = text.find("DISK");
   if (at == std::string::npos) return text;
   char letter = text.at(at + 4);
-  std::string disk = bus == DiskBus::kNvme     ? "nvme" + std::to_string(letter - 'a') + "n1p"
-                     : bus == DiskBus::kPvscsi ? std::string("sd") + letter
-                                               : std::string("vd") + letter;
+  std::string disk = bus == DiskBus::kNvme        ? "nvme" + std::to_string(letter - 'a') + "n1p"
+                     : bus == DiskBus::kVirtioBlk ? std::string("vd") + letter
+                                                  : std::string("sd") + letter;
   return text.replace(at, 5, disk);
 }
 
@@ -160,7 +209,9 @@ class GuestLayout : public testing::TestWithParam<Layout> {
                                    {"local_path", disk(number).string()}});
     manifest["nics"] = {{{"id", "nic0"}, {"mac", kFirstMac}, {"network", "VM Network"}},
                         {{"id", "nic1"}, {"mac", kSecondMac}, {"network", "Storage"}}};
-    manifest["pipeline"]["fix"] = {{"enabled", true}};
+    manifest["pipeline"]["fix"] = layout().fix;
+    manifest["pipeline"]["fix"]["enabled"] = true;
+    if (!layout().configuration.is_null()) manifest["configuration"] = layout().configuration;
     manifest["output"]["directory"] = (output_.path() / "out").string();
     manifest["options"]["dry_run"] = dry_run;
     fs::path file = output_.path() / "manifest.json";
@@ -204,17 +255,22 @@ class GuestLayout : public testing::TestWithParam<Layout> {
   }
 
   // From power-on to the login prompt; somebody types the passphrase.
-  void reach_login(Console& console) {
+  void reach_login(Console& console, const std::string& name) {
     if (layout().encrypted) {
       ASSERT_EQ(console.wait_for({"Please unlock disk", kGaveUp, kDropped}, kPatience), 0u)
           << console.transcript();
       console.type(std::string(kPassphrase) + "\n");
     }
-    ASSERT_EQ(console.wait_for({layout().name + " login: ", kGaveUp, kDropped, kEmergency}, kPatience), 0u)
+    ASSERT_EQ(console.wait_for({name + " login: ", kGaveUp, kDropped, kEmergency}, kPatience), 0u)
         << console.transcript();
     console.log_in("root", "root");
     // What the kernel has to say does not belong into answers.
     console.run("dmesg -n 1");
+  }
+  // The name that the guest has when it has been converted.
+  std::string name_afterwards() const {
+    return layout().configuration.is_null() ? layout().name
+                                            : layout().configuration.value("hostname", layout().name);
   }
   void expect_all_of_it(Console& console, DiskBus bus) {
     // The prompt comes before the last card is configured.
@@ -228,13 +284,21 @@ class GuestLayout : public testing::TestWithParam<Layout> {
       EXPECT_EQ(console.run("findmnt -no SOURCE " + place).text, device_name(source, bus)) << place;
     EXPECT_EQ(console.run("swapon --show=NAME --noheadings").text,
               console.run("readlink -f " + device_name(layout().swap, bus)).text);
-    for (const NetworkFact& fact : layout().network)
-      if (bus == DiskBus::kVirtioBlk || !fact.only_on_virtio) expect_soon(console, fact);
+    bool on_virtio = bus != layout().home;
+    for (const std::vector<Fact>& facts : {layout().network, layout().facts})
+      for (const Fact& fact : facts)
+        if (on_virtio || !fact.only_on_virtio)
+          expect_soon(console, {device_name(fact.command, bus), fact.part});
+    if (on_virtio) {
+      EXPECT_THAT(console.transcript(), Not(HasSubstr(kNoResumeDevice)));
+    } else if (layout().misses_a_disk) {
+      EXPECT_THAT(console.transcript(), HasSubstr(kNoResumeDevice));
+    }
     EXPECT_EQ(console.run("systemctl --failed --no-legend --plain").text, "");
   }
 
   // Whoever configures the cards may do so after the last service has started.
-  static void expect_soon(Console& console, const NetworkFact& fact) {
+  static void expect_soon(Console& console, const Fact& fact) {
     std::string said = console
                            .run("for try in $(seq 60); do said=$(" + fact.command + "); case $said in *'" +
                                     fact.part + "'*) break ;; esac; sleep 2; done; echo \"$said\"",
@@ -254,7 +318,7 @@ class GuestLayout : public testing::TestWithParam<Layout> {
 
 TEST_P(GuestLayout, BootsOnVmwareHardwareBeforeTheConversion) {
   Console console = Console::start(vmware());
-  ASSERT_NO_FATAL_FAILURE(reach_login(console));
+  ASSERT_NO_FATAL_FAILURE(reach_login(console, layout().name));
   expect_all_of_it(console, layout().home);
 }
 
@@ -278,7 +342,7 @@ TEST_P(GuestLayout, TheDryRunNamesTheEditsOfTheRealRun) {
 TEST_P(GuestLayout, BootsOnVirtioAfterTheConversion) {
   convert();
   Console console = Console::start(virtio(converted(), "qcow2"));
-  ASSERT_NO_FATAL_FAILURE(reach_login(console));
+  ASSERT_NO_FATAL_FAILURE(reach_login(console, name_afterwards()));
   expect_all_of_it(console, DiskBus::kVirtioBlk);
 }
 
@@ -304,24 +368,35 @@ INSTANTIATE_TEST_SUITE_P(EveryRun, GuestLayout,
                                                 true}),
                          layout_name);
 
+Layout dracut() {
+  return {.name = "dracut",
+          .mounts = {{"/", "/dev/DISKa3"}, {"/boot", "/dev/DISKa2"}, {"/efi", "/dev/DISKa1"}},
+          .swap = "/dev/DISKa4",
+          .uefi = true,
+          .home = DiskBus::kNvme};
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Campaign, GuestLayout,
     testing::Values(
-        Layout{"btrfs", 1, {{"/", "/dev/DISKa2[/@rootfs]"}, {"/home", "/dev/DISKa2[/@home]"}}, "/dev/DISKa3"},
-        Layout{.name = "dracut",
-               .mounts = {{"/", "/dev/DISKa3"}, {"/boot", "/dev/DISKa2"}, {"/efi", "/dev/DISKa1"}},
-               .swap = "/dev/DISKa4",
-               .uefi = true,
-               .home = DiskBus::kNvme},
+        Layout{.name = "btrfs",
+               .mounts = {{"/", "/dev/DISKa2[/@rootfs]"}, {"/home", "/dev/DISKa2[/@home]"}},
+               .swap = "/dev/DISKa3"},
+        dracut(),
         Layout{.name = "extlinux",
                .mounts = {{"/", "/dev/DISKa1"}},
                .swap = "/dev/DISKa2",
-               .network = bond_with_vlan()},
+               .network = bond_with_vlan(),
+               .facts = {{"cat /sys/power/resume", "0:0"}},
+               .misses_a_disk = true},
         Layout{.name = "grub-legacy",
                .mounts = {{"/", "/dev/DISKa2"}, {"/boot", "/dev/DISKa1"}},
                .swap = "/dev/DISKa3",
                .screen = true,
-               .network = bridge()},
+               .network = bridge(),
+               .facts = with(wishes_that_came_true(), resumes_from("DISKa3")),
+               .fix = {{"remove_vmware_tools", true}, {"print_fstab", true}},
+               .configuration = wishes()},
         Layout{"luks",
                1,
                {{"/", "/dev/mapper/secret-root"}, {"/boot", "/dev/DISKa1"}},
