@@ -77,6 +77,7 @@ Spec read_spec(const Json& object) {
   if (const Json* disks = find_at(object, {"spec", "source", "disks"}); disks != nullptr && disks->is_array())
     for (const Json& disk : *disks)
       if (disk.is_string()) spec.disks.push_back(disk.get<std::string>());
+  spec.key_secret = text_at(object, {"spec", "source", "keys", "secretName"});
   spec.vm = member(object, {"spec", "vm"});
   spec.pipeline = member(object, {"spec", "pipeline"});
   // A level is a wish for compression, unless it is said that there shall be none.

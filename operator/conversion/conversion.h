@@ -31,6 +31,7 @@ struct Spec {
   // In the source claim, one of the two; neither where the claim is a block volume.
   std::string path;
   std::vector<std::string> disks;
+  std::string key_secret;  // of encrypted guests; empty: none
   bool names_files() const { return !path.empty() || !disks.empty(); }
   Json vm;        // an object, or null: what is said over the input's own
   Json pipeline;  // the same

@@ -10,6 +10,7 @@ namespace hyper2kvm::conversion {
 namespace {
 
 constexpr const char* kSourceFolder = "/source";
+constexpr const char* kKeyFolder = "/credentials/keys";
 // What KubeVirt looks for in a claim.
 constexpr const char* kDiskImage = "disk.img";
 constexpr const char* kTerminationPath = "/dev/termination-log";
@@ -56,6 +57,11 @@ Json overrides_of(const Spec& spec) {
 
 bool registers_with_libvirt(const Spec& spec, Work work) {
   return spec.libvirt.has_value() && work == Work::kConvert;
+}
+
+// A survey only asks how large the disks are.
+bool opens_encrypted(const Spec& spec, Work work) {
+  return !spec.key_secret.empty() && work != Work::kSurvey;
 }
 
 // A claim that the runner writes to.
@@ -118,6 +124,8 @@ Json make_container(const Conversion& conversion, const RunnerDefaults& defaults
   if (registers_with_libvirt(spec, work))
     container["volumeMounts"].push_back(
         {{"name", "libvirt"}, {"mountPath", kLibvirtFolder}, {"readOnly", true}});
+  if (opens_encrypted(spec, work))
+    container["volumeMounts"].push_back({{"name", "keys"}, {"mountPath", kKeyFolder}, {"readOnly", true}});
   if (!spec.image_pull_policy.empty()) container["imagePullPolicy"] = spec.image_pull_policy;
   return container;
 }
@@ -186,6 +194,7 @@ std::vector<std::string> runner_command(const Conversion& conversion, BlockVolum
   if (name.empty() && block.source) name = conversion.key.name;
   if (!name.empty()) add("--name=" + name);
   add("--override=" + overrides_of(spec).dump());
+  if (opens_encrypted(spec, work)) add("--key-directory=" + std::string(kKeyFolder));
   if (!spec.rate_limit.empty()) add("--rate-limit=" + spec.rate_limit);
   add("--log-format=json");
   add("--termination-message=" + std::string(kTerminationPath));
@@ -232,6 +241,10 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
     pod["volumes"].push_back(
         {{"name", "libvirt"},
          {"secret", {{"secretName", spec.libvirt->secret}, {"defaultMode", 0400}, {"optional", true}}}});
+  if (opens_encrypted(spec, work))
+    pod["volumes"].push_back(
+        {{"name", "keys"},
+         {"secret", {{"secretName", spec.key_secret}, {"defaultMode", 0400}, {"optional", true}}}});
   const bool has_folder = !outputs.empty() && outputs[0].place == kOutputFolder;
   if (!has_folder)
     pod["volumes"].push_back({{"name", "output"}, {"emptyDir", {{"sizeLimit", kReportLimit}}}});

@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <system_error>
 
 #include "runner/os/error.h"
 
@@ -28,6 +31,31 @@ pipeline::KeyFile parse_key(const std::string& text) {
   return key;
 }
 
+bool is_uuid(const std::string& name) {
+  return name.size() == 36 && std::all_of(name.begin(), name.end(),
+                                          [](unsigned char c) { return std::isxdigit(c) != 0 || c == '-'; });
+}
+
+// Every file of the directory, as a mounted Secret of Kubernetes is one: its keys are links, and what begins
+// with a dot is not a key. A file that is named by a volume's UUID is for that volume alone.
+std::vector<pipeline::KeyFile> keys_in(const std::string& directory) {
+  std::vector<pipeline::KeyFile> keys;
+  std::error_code failure;
+  for (std::filesystem::directory_iterator entry(directory, failure), end; !failure && entry != end;
+       entry.increment(failure)) {
+    std::string name = entry->path().filename();
+    std::error_code ignored;
+    if (name.starts_with('.') || !entry->is_regular_file(ignored)) continue;
+    keys.push_back({is_uuid(name) ? name : "", entry->path()});
+  }
+  if (failure)
+    throw os::Error(os::ErrorKind::kUsage, directory,
+                    "cannot be read as a directory of keys: " + failure.message(),
+                    "Name a directory with a file for each key.");
+  std::sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
+  return keys;
+}
+
 }  // namespace
 
 void add_inputs(CLI::App& app, std::vector<std::filesystem::path>& inputs) {
@@ -48,6 +76,9 @@ void add_guest_options(CLI::App& app, GuestOptions& options) {
                  "Key file or passphrase to try on every encrypted volume; may be repeated")
       ->type_name("PATH")
       ->allow_extra_args(false);
+  app.add_option("--key-directory", options.key_directory,
+                 "Directory of key files; one that is named by a volume's UUID is for that volume")
+      ->type_name("DIR");
   app.add_option("--temp-dir", options.temporary_directory, "For temporary files; else $TMPDIR or /tmp")
       ->type_name("DIR");
   app.add_flag("-v,--verbose", options.verbose, "Say what each stage does; twice says everything");
@@ -60,6 +91,8 @@ pipeline::Settings settings_of(const GuestOptions& options) {
   settings.guest_root = options.root;
   for (const std::string& key : options.keys) settings.keys.push_back(parse_key(key));
   for (const std::string& path : options.key_files) settings.keys.push_back({"", path});
+  if (!options.key_directory.empty())
+    for (pipeline::KeyFile& key : keys_in(options.key_directory)) settings.keys.push_back(std::move(key));
   if (!options.temporary_directory.empty())
     settings.temporary_directory = std::filesystem::absolute(options.temporary_directory);
   return settings;

@@ -18,6 +18,7 @@ struct GuestOptions {
   std::string root;
   std::vector<std::string> keys;       // SELECTOR:file:PATH
   std::vector<std::string> key_files;  // PATH
+  std::string key_directory;
   std::string temporary_directory;
   int verbose = 0;
   bool quiet = false;

@@ -14,6 +14,13 @@ namespace {
 
 constexpr std::size_t kErrorsKept = 16384;
 
+std::vector<std::string> arguments_of(const ConversionCommand& command) {
+  std::vector<std::string> arguments = {command.program.string(), "convert", command.manifest.string(),
+                                        "--log-format=json", "--temp-dir=" + command.temp_dir.string()};
+  if (!command.key_dir.empty()) arguments.push_back("--key-directory=" + command.key_dir.string());
+  return arguments;
+}
+
 }  // namespace
 
 struct Conversion::Channels {
@@ -27,8 +34,7 @@ Conversion::Conversion(Channels channels, const ConversionCommand& command)
     : events_(std::move(channels.events.read_end)),
       errors_(std::move(channels.errors.read_end)),
       process_(os::Process::start(
-          {.arguments = {command.program.string(), "convert", command.manifest.string(), "--log-format=json",
-                         "--temp-dir=" + command.temp_dir.string()},
+          {.arguments = arguments_of(command),
            .descriptors = {{channels.events.write_end.get(), 1}, {channels.errors.write_end.get(), 2}},
            // The child speaks to us, not to the service manager or the journal.
            .environment = {{"NOTIFY_SOCKET", ""}, {"JOURNAL_STREAM", ""}, {"WATCHDOG_PID", ""}}})) {

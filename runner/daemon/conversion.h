@@ -22,6 +22,7 @@ struct ConversionCommand {
   std::filesystem::path program;  // hyper2kvm itself
   std::filesystem::path manifest;
   std::filesystem::path temp_dir;
+  std::filesystem::path key_dir;  // empty: none
 };
 
 struct Progress {

@@ -176,7 +176,7 @@ void Dispatcher::start(Job& due) {
     remove_scratch(due);
     os::make_directories(scratch_of(due));
     running.conversion = std::make_unique<Conversion>(
-        ConversionCommand{program_, journal_.engine_manifest(due.id), scratch_of(due)});
+        ConversionCommand{program_, journal_.engine_manifest(due.id), scratch_of(due), settings_.key_dir});
     running_.emplace(due.id, std::move(running));
     log_.info(fmt::format("attempt {} begins", due.attempts), fields_of(due));
   } catch (const Error& error) {

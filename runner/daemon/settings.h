@@ -43,6 +43,7 @@ struct Settings {
   LibvirtSettings libvirt;
   std::chrono::seconds conversion_timeout{3600};
   std::filesystem::path temp_dir = "/var/cache/hyper2kvm";
+  std::filesystem::path key_dir;  // keys of encrypted guests; empty: none
   bool verbose_progress = false;
   std::string notify_email;
   std::string webhook_url;

@@ -239,6 +239,37 @@ TEST_F(DaemonSettings, TempDirIsWhereScratchFilesAre) {
   EXPECT_THAT(names_in(path("scratch")), IsEmpty());
 }
 
+TEST_F(DaemonSettings, KeyDirHasTheKeysOfEncryptedGuests) {
+  fs::create_directory(path("keys"));
+  os::write_text_atomically(path("keys") / "passphrase", "another");
+  json job = manifest("locked");
+  job["pipeline"]["fix"] = {{"enabled", true}};
+  fs::path disk = job["disks"][0]["local_path"].get<std::string>();
+  fs::resize_file(disk, 16u << 20);  // more than the header takes
+  os::write_text_atomically(path("key"), "secret");
+  must_run({"cryptsetup", "luksFormat", "--batch-mode", "--type", "luks1", "--iter-time", "10", "--key-file",
+            path("key").string(), disk.string()});
+  job["disks"][0]["bytes"] = fs::file_size(disk);
+  start_and_wait();
+  submit_and_wait(job);
+  ASSERT_TRUE(eventually([&] { return failed("locked"); })) << log();
+  EXPECT_THAT(error_of("locked"), HasSubstr("no key was given for it"));
+  stop();
+  configure("KEY_DIR=" + path("keys").string() + "\n");
+  start_and_wait();
+  job["source"]["vm_name"] = "with-another-key";
+  submit_and_wait(job);
+  ASSERT_TRUE(eventually([&] { return failed("with-another-key"); })) << log();
+  EXPECT_THAT(error_of("with-another-key"), HasSubstr("none of the given keys opens it"));
+  // It opens, and there is nothing inside.
+  os::write_text_atomically(path("keys") / "right", "secret");
+  job["source"]["vm_name"] = "open";
+  submit_and_wait(job);
+  ASSERT_TRUE(eventually([&] { return failed("open"); })) << log();
+  EXPECT_THAT(error_of("open"), HasSubstr("no operating system was found"));
+  EXPECT_THAT(log(), Not(HasSubstr("secret")));
+}
+
 TEST_F(DaemonSettings, VerboseProgressTellsHowFarAConversionIs) {
   start_and_wait();
   submit_and_wait(slow_manifest("quiet"));

@@ -5,7 +5,7 @@ _hyper2kvm()
     local current=${COMP_WORDS[COMP_CWORD]}
     local previous=${COMP_WORDS[COMP_CWORD - 1]}
     local subcommand=${COMP_WORDS[1]}
-    local guest='-h --help --root --key --key-file --temp-dir -v --verbose -q --quiet --no-progress'
+    local guest='-h --help --root --key --key-file --key-directory --temp-dir -v --verbose -q --quiet --no-progress'
     local convert="$guest -o --output -O --output-format --output-device --output-file --output-filename -c --compress --compression
         --compress-level --name --no-fix --override --dry-run --validate-boot --boot-timeout --attest
         --no-check-grains --rate-limit --report --no-report --register --libvirt-uri --network --bridge --pool --start
@@ -46,7 +46,7 @@ _hyper2kvm()
             COMPREPLY=($(compgen -W 'debug info warn error' -- "$current"))
             return
             ;;
-        -o | --output | --temp-dir | --watch-dir | --output-dir | --config-dir | --runtime-dir)
+        -o | --output | --key-directory | --temp-dir | --watch-dir | --output-dir | --config-dir | --runtime-dir)
             compopt -o filenames 2> /dev/null
             local IFS=$'\n'
             COMPREPLY=($(compgen -d -- "$current"))

@@ -83,6 +83,8 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
                                               "all:file:l",
                                               "--key-file",
                                               "m",
+                                              "--key-directory",
+                                              "/usr",
                                               "--temp-dir",
                                               "tmp",
                                               "-vv",
@@ -111,6 +113,7 @@ TEST(CommandLine, EveryOptionOfConvertIsRead) {
   EXPECT_EQ(read.guest.root, "vg/root");
   EXPECT_THAT(read.guest.keys, ElementsAre("u:file:k", "all:file:l"));
   EXPECT_THAT(read.guest.key_files, ElementsAre("m"));
+  EXPECT_EQ(read.guest.key_directory, "/usr");
   EXPECT_EQ(read.guest.temporary_directory, "tmp");
   EXPECT_EQ(read.guest.verbose, 2);
   EXPECT_TRUE(read.guest.no_progress);

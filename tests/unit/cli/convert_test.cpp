@@ -4,7 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "runner/os/error.h"
+#include "runner/os/file.h"
 
 namespace hyper2kvm::cli {
 namespace {
@@ -206,6 +210,31 @@ TEST(Settings, AreRead) {
   EXPECT_EQ(settings.keys[1].path, "b");
   EXPECT_EQ(settings.keys[2].device, "");
   EXPECT_EQ(settings.keys[2].path, "c");
+}
+
+// As a Secret is mounted: its keys are links into a directory that begins with a dot.
+TEST(Settings, KeysOfADirectoryAreReadByTheirNames) {
+  os::TemporaryDirectory place("keys");
+  const std::string uuid = "4c1a2bd7-0f7c-4b52-9a44-5f3f7b1f2d10";
+  std::filesystem::create_directories(place.path() / "..data");
+  for (const std::string& name : {uuid, std::string("passphrase")}) {
+    std::ofstream(place.path() / "..data" / name) << "secret";
+    std::filesystem::create_symlink("..data/" + name, place.path() / name);
+  }
+  pipeline::Settings settings =
+      settings_of(ConvertArguments{.guest = {.key_directory = place.path().string()}});
+  ASSERT_EQ(settings.keys.size(), 2u);
+  EXPECT_EQ(settings.keys[0].device, uuid);
+  EXPECT_EQ(settings.keys[0].path, place.path() / uuid);
+  EXPECT_EQ(settings.keys[1].device, "");
+  EXPECT_EQ(settings.keys[1].path, place.path() / "passphrase");
+  try {
+    settings_of(ConvertArguments{.guest = {.key_directory = (place.path() / "elsewhere").string()}});
+    ADD_FAILURE() << "a directory that is not there is accepted";
+  } catch (const os::Error& error) {
+    EXPECT_EQ(error.kind(), os::ErrorKind::kUsage);
+    EXPECT_THAT(error.sentence(), HasSubstr("cannot be read as a directory of keys"));
+  }
 }
 
 TEST(Settings, HaveDefaults) {

@@ -10,6 +10,8 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
 
 const RunnerDefaults kDefaults{.image = "runner:1"};
 
@@ -47,6 +49,23 @@ TEST(RunnerCommand, SaysWhatTheSpecSays) {
                   R"(--override={"pipeline":{"convert":{"compress":true,"compress_level":3,"enabled":true},)"
                   R"("fix":{"enabled":false},"inspect":{"enabled":false}},"vm":{"mem_gb":8}})",
                   "--rate-limit=10M", "--log-format=json", "--termination-message=/dev/termination-log"));
+}
+
+TEST(MakeJob, HasTheKeysOfEncryptedVolumesAsFilesThatItCannotChange) {
+  Conversion encrypted = with(Json::parse(R"({"source": {"keys": {"secretName": "web-keys"}}})"));
+  EXPECT_THAT(runner_command(encrypted), Contains("--key-directory=/credentials/keys"));
+  Json pod = make_job(encrypted, 1, kDefaults, std::nullopt)["spec"]["template"]["spec"];
+  EXPECT_THAT(pod["volumes"], Contains(Json::parse(R"({"name": "keys", "secret":
+      {"secretName": "web-keys", "defaultMode": 256, "optional": true}})")));
+  EXPECT_THAT(
+      pod["containers"][0]["volumeMounts"],
+      Contains(Json::parse(R"({"name": "keys", "mountPath": "/credentials/keys", "readOnly": true})")));
+  // A survey opens no guest.
+  EXPECT_THAT(runner_command(encrypted, {}, Work::kSurvey),
+              Not(Contains("--key-directory=/credentials/keys")));
+  Json survey = make_job(encrypted, 1, kDefaults, std::nullopt, {}, Work::kSurvey);
+  EXPECT_THAT(survey.dump(), Not(HasSubstr("web-keys")));
+  EXPECT_THAT(make_job(sample(), 1, kDefaults, std::nullopt).dump(), Not(HasSubstr("credentials")));
 }
 
 TEST(MakeJob, BelongsToItsConversion) {

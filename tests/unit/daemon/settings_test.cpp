@@ -43,7 +43,7 @@ TEST_F(SettingsTest, WithoutAnythingTheDocumentedDefaultsHold) {
                   "COMPRESS_LEVEL=6", "CLEANUP_SOURCE=false", "LIBVIRT_INTEGRATION=false",
                   "LIBVIRT_URI=qemu:///system", "LIBVIRT_BRIDGE=virbr0", "LIBVIRT_POOL=default",
                   "LIBVIRT_AUTOSTART=false", "CONVERSION_TIMEOUT=3600s", "TEMP_DIR=/var/cache/hyper2kvm",
-                  "VERBOSE_PROGRESS=false", "NOTIFY_EMAIL=", "WEBHOOK_URL=", "RETENTION_DAYS=7",
+                  "KEY_DIR=", "VERBOSE_PROGRESS=false", "NOTIFY_EMAIL=", "WEBHOOK_URL=", "RETENTION_DAYS=7",
                   "FAILED_RETENTION_DAYS=3", "METRICS_ADDRESS=", "RETRY_LIMIT=3", "RETRY_DELAY=30s"));
 }
 
@@ -63,6 +63,7 @@ LIBVIRT_POOL=vms
 LIBVIRT_AUTOSTART=1
 CONVERSION_TIMEOUT=120
 TEMP_DIR=/t
+KEY_DIR=/k
 VERBOSE_PROGRESS=on
 NOTIFY_EMAIL=ops@example.com
 WEBHOOK_URL=https://hooks.example.com/services/SECRET
@@ -72,15 +73,15 @@ METRICS_ADDRESS=127.0.0.1:9477
 RETRY_LIMIT=5
 RETRY_DELAY=2
 )");
-  EXPECT_THAT(
-      describe(load()),
-      ::testing::ElementsAre(
-          "WATCH_DIR=/q", "OUTPUT_DIR=/o", "LOG_LEVEL=debug", "POLL_INTERVAL=7s", "MAX_CONCURRENT=0",
-          "QEMU_CONVERT_OPTIONS=-O raw", "COMPRESS_LEVEL=9", "CLEANUP_SOURCE=true",
-          "LIBVIRT_INTEGRATION=true", "LIBVIRT_URI=qemu:///session", "LIBVIRT_BRIDGE=br0", "LIBVIRT_POOL=vms",
-          "LIBVIRT_AUTOSTART=true", "CONVERSION_TIMEOUT=7200s", "TEMP_DIR=/t", "VERBOSE_PROGRESS=true",
-          "NOTIFY_EMAIL=ops@example.com", "WEBHOOK_URL=https://hooks.example.com/...", "RETENTION_DAYS=14",
-          "FAILED_RETENTION_DAYS=8", "METRICS_ADDRESS=127.0.0.1:9477", "RETRY_LIMIT=5", "RETRY_DELAY=2s"));
+  EXPECT_THAT(describe(load()),
+              ::testing::ElementsAre(
+                  "WATCH_DIR=/q", "OUTPUT_DIR=/o", "LOG_LEVEL=debug", "POLL_INTERVAL=7s", "MAX_CONCURRENT=0",
+                  "QEMU_CONVERT_OPTIONS=-O raw", "COMPRESS_LEVEL=9", "CLEANUP_SOURCE=true",
+                  "LIBVIRT_INTEGRATION=true", "LIBVIRT_URI=qemu:///session", "LIBVIRT_BRIDGE=br0",
+                  "LIBVIRT_POOL=vms", "LIBVIRT_AUTOSTART=true", "CONVERSION_TIMEOUT=7200s", "TEMP_DIR=/t",
+                  "KEY_DIR=/k", "VERBOSE_PROGRESS=true", "NOTIFY_EMAIL=ops@example.com",
+                  "WEBHOOK_URL=https://hooks.example.com/...", "RETENTION_DAYS=14", "FAILED_RETENTION_DAYS=8",
+                  "METRICS_ADDRESS=127.0.0.1:9477", "RETRY_LIMIT=5", "RETRY_DELAY=2s"));
 }
 
 TEST_F(SettingsTest, ANamedInstanceHasDirectoriesOfItsOwnWhateverTheBaseFileSays) {
