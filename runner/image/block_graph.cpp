@@ -21,6 +21,7 @@ std::string BlockGraph::add_file(const ImageLocation& location, bool whole_file)
   // Locks would be for writers, and two processes of ours read the same file at once.
   std::error_code ignored;
   bool device = std::filesystem::is_block_file(location.file, ignored);
+  files_.push_back(location);
   std::string name = add({{"driver", device ? "host_device" : "file"},
                           {"filename", std::filesystem::absolute(location.file).string()},
                           {"locking", "off"}});
@@ -38,6 +39,7 @@ std::string BlockGraph::add_format(const std::string& driver, const std::string&
 
 void BlockGraph::finish(SourceImage& source) const {
   source.blockdevs = nodes_;
+  source.opened_by_qemu.insert(source.opened_by_qemu.end(), files_.begin(), files_.end());
   source.node_name = last_;
 }
 

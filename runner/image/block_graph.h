@@ -18,13 +18,14 @@ class BlockGraph {
   // A format over the node below; more holds further options.
   std::string add_format(const std::string& driver, const std::string& below,
                          const nlohmann::json& more = nlohmann::json::object());
-  // Hands the nodes to a source whose top node was added last.
+  // Hands the nodes, and what they read, to a source whose top node was added last.
   void finish(SourceImage& source) const;
 
  private:
   std::string add(nlohmann::json node);
   std::string prefix_;
   std::vector<std::string> nodes_;
+  std::vector<ImageLocation> files_;
   std::string last_;
 };
 

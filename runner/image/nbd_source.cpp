@@ -48,7 +48,7 @@ class NbdSource : public BlockSource {
   NbdSource(const SourceImage& source, unsigned readers, const std::filesystem::path& scratch)
       : name_(display_name(source.location)),
         virtual_size_(source.virtual_size),
-        files_(open_files(source)),
+        files_(source.opened_by_qemu.begin(), source.opened_by_qemu.end()),
         directory_("nbd", scratch),
         socket_path_(directory_.path() / "s"),
         daemon_(start(source)) {
@@ -86,12 +86,7 @@ class NbdSource : public BlockSource {
 
   // Where a file ends too early, QEMU reads zeroes.
   void end() override {
-    for (const auto& [file, length] : files_)
-      if (std::uint64_t size = file.size(); size < length)
-        throw os::Error(os::ErrorKind::kInvalid, file.path().string(),
-                        "ends too early: it had " + std::to_string(length) + " bytes, and only " +
-                            std::to_string(size) + " are there now",
-                        "Start the conversion again when nobody writes to it, or copy the file again.");
+    for (const LocatedFile& file : files_) file.expect_whole();
   }
 
   void abort() noexcept override {
@@ -104,17 +99,6 @@ class NbdSource : public BlockSource {
     std::uint64_t offset;
     std::vector<std::pair<std::uint64_t, bool>> ranges;  // length, reads as zeroes
   };
-
-  struct Opened {
-    os::File file;
-    std::uint64_t length = 0;  // when its headers were read
-  };
-  static std::vector<Opened> open_files(const SourceImage& source) {
-    std::vector<Opened> files;
-    for (std::size_t i = 0; i < source.files.size() && i < source.file_lengths.size(); ++i)
-      files.push_back({os::File::open(source.files[i], os::File::Mode::kRead), source.file_lengths[i]});
-    return files;
-  }
 
   static int collect(void* data, const char* context, std::uint64_t, std::uint32_t* entries,
                      std::size_t count, int*) {
@@ -176,7 +160,7 @@ class NbdSource : public BlockSource {
 
   std::string name_;
   std::uint64_t virtual_size_;
-  std::vector<Opened> files_;
+  const std::vector<LocatedFile> files_;
   os::TemporaryDirectory directory_;
   std::filesystem::path socket_path_;
   os::Process daemon_;

@@ -122,17 +122,12 @@ SourceImage open_qcow2(const ImageLocation& location, const std::string& name_pr
       std::uint64_t length = os::File::open(path, os::File::Mode::kRead).size();
       more["data-file"] = graph.add_file(ImageLocation{path, 0, length, {}}, true);
       source.files.push_back(path);
-      source.file_lengths.push_back(length);
       chained.data_length = length;
     }
     below = graph.add_format("qcow2", file, more);
   }
-  for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
-    source.files.push_back(link->location.file);
-    source.file_lengths.push_back(link->location.offset + link->location.length);
-  }
+  for (auto link = chain.rbegin(); link != chain.rend(); ++link) source.files.push_back(link->location.file);
   std::reverse(source.files.begin(), source.files.end());
-  std::reverse(source.file_lengths.begin(), source.file_lengths.end());
   graph.finish(source);
   return source;
 }

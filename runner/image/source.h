@@ -55,8 +55,9 @@ struct SourceImage {
   std::uint64_t virtual_size = 0;  // bytes
   // Every file that belongs to it (extents, a backing chain), location.file first.
   std::vector<std::filesystem::path> files;
-  // Bytes of each of them when its headers were read; only kOther needs it.
-  std::vector<std::uint64_t> file_lengths;
+  // Where QEMU reads, which may be more than one place of a file, as long as it was when its headers were
+  // read.
+  std::vector<ImageLocation> opened_by_qemu;
   std::vector<ChainedImage> chain;    // of a qcow2
   std::vector<SourceExtent> extents;  // kFlat and kMapped
   // JSON for qemu-storage-daemon's --blockdev, in order, read-only; the last one's node-name is node_name.

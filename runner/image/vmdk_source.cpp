@@ -89,7 +89,6 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
   source.format = contract::SourceFormat::kVmdk;
   source.virtual_size = descriptor.capacity() * kSectorSize;
   source.files.push_back(location.file);
-  source.file_lengths.push_back(location.offset + location.length);
   bool all_flat = true;
   bool all_ours = true;
   for (const DescriptorExtent& extent : descriptor.extents) {
@@ -112,7 +111,7 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
     }
     all_flat = all_flat && flat;
     source.files.push_back(path);
-    source.file_lengths.push_back(length);
+    source.opened_by_qemu.push_back(ImageLocation{path, 0, length, {}});
   }
   if (source.virtual_size == 0)
     refuse(file.name(), "describes a disk of size 0", "The export is damaged: export the machine again.");
@@ -169,7 +168,6 @@ SourceImage open_vmdk(const ImageLocation& location, const std::string& name_pre
         SourceExtent{location.file, location.offset, location.length, source.virtual_size, true});
   }
   source.files.push_back(location.file);
-  source.file_lengths.push_back(location.offset + location.length);
   BlockGraph graph(name_prefix);
   graph.add_format("vmdk", graph.add_file(location, location.offset == 0));
   graph.finish(source);
