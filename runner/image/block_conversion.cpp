@@ -152,15 +152,15 @@ class BlockConversion : public ConversionBase {
 
   void read_pieces(BlockSource& blocks, unsigned reader, Worker& worker, std::uint64_t from, std::size_t size,
                    OrderedCrew& crew) {
+    const auto go_on = [&crew] { crew.throw_if_failed(); };
     worker.pieces.clear();
     const std::span<std::byte> data = worker.data.span().first(size);
     if (!packing() || !blocks.has_packed(*packing())) {
       blocks.read(reader, from, data);
-      add_plain(worker.pieces, from, data, crew);
+      worker.pieces.add_plain(from, data, go_on);
       return;
     }
     for (std::size_t at = 0; at < size; at += kClusterSize) {
-      crew.throw_if_failed();
       const std::span<std::byte> cluster = data.subspan(at, std::min(kClusterSize, size - at));
       const std::size_t stream = cluster.size() == kClusterSize
                                      ? blocks.read_packed(reader, from + at, worker.packed.span(), cluster)
@@ -171,17 +171,7 @@ class BlockConversion : public ConversionBase {
       }
       if (stream == 0) blocks.read(reader, from + at, cluster);
       // What the source has packed in the same way and did not shrink will not now.
-      worker.pieces.add_plain(from + at, cluster, stream == 0);
-    }
-  }
-
-  // Packing a whole job takes a good part of a second at the highest level: a stop does not wait for it.
-  void add_plain(PieceMaker& pieces, std::uint64_t offset, std::span<const std::byte> bytes,
-                 OrderedCrew& crew) const {
-    const std::size_t step = packing() ? kClusterSize : bytes.size();
-    for (std::size_t at = 0; at < bytes.size(); at += step) {
-      if (packing()) crew.throw_if_failed();
-      pieces.add_plain(offset + at, bytes.subspan(at, std::min(step, bytes.size() - at)));
+      worker.pieces.add_plain(from + at, cluster, go_on, stream == 0);
     }
   }
 
@@ -224,7 +214,7 @@ class BlockConversion : public ConversionBase {
             [this, &crew, &workers, chunk, offset, size, fresh](unsigned worker, OrderedCrew::Turn& turn) {
               PieceMaker& pieces = workers[worker].pieces;
               pieces.clear();
-              add_plain(pieces, offset, chunk->fresh.first(size), crew);
+              pieces.add_plain(offset, chunk->fresh.first(size), [&] { crew.throw_if_failed(); });
               deliver(pieces.pieces(), fresh, crew, turn);
             });
       offset += fresh;

@@ -17,11 +17,13 @@ void PieceMaker::clear() {
   used_ = 0;
 }
 
-void PieceMaker::add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes, bool try_packing) {
+void PieceMaker::add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes,
+                           const std::function<void()>& before_packing, bool try_packing) {
   for (std::size_t at = 0; at < bytes.size(); at += kClusterSize) {
     const std::span<const std::byte> cluster = bytes.subspan(at, std::min(kClusterSize, bytes.size() - at));
     if (is_zero(cluster)) continue;
     if (packer_ && try_packing && cluster.size() == kClusterSize) {
+      before_packing();
       const std::span<std::byte> room = packed_.span().subspan(used_, kClusterSize - 1);
       if (std::size_t size = packer_->pack(cluster, room); size > 0) {
         pieces_.push_back(Piece{guest_offset + at, Piece::Encoding::kCompressed, room.first(size)});

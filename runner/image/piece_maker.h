@@ -2,6 +2,7 @@
 // clusters packed where the target is packed.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -22,7 +23,10 @@ class PieceMaker {
   void clear();
   // bytes begins at a multiple of kClusterSize, is whole clusters but for the end of the disk, and stays
   // where it is until the pieces are written. try_packing: false where it is known not to shrink.
-  void add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes, bool try_packing = true);
+  // before_packing is called for each cluster that is packed, which takes a while at the highest level; it
+  // throws to end that.
+  void add_plain(std::uint64_t guest_offset, std::span<const std::byte> bytes,
+                 const std::function<void()>& before_packing, bool try_packing = true);
   // A cluster that is packed already as the target wants it; stays where it is until it is written.
   void add_packed(std::uint64_t guest_offset, std::span<const std::byte> stream);
   // The same for a stream whose memory is used for something else before that.

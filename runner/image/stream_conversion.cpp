@@ -136,11 +136,10 @@ class StreamConversion : public ConversionBase {
           damaged(grain, "holds " + std::to_string(size) + " bytes instead of " + std::to_string(kGrainSize));
         std::fill(plain.begin() + static_cast<std::ptrdiff_t>(size), plain.end(), std::byte{0});
       }
-      // Packing many grains anew takes its time, and a stop does not wait for it.
-      if (packing() == ClusterCompression::kZstd) crew.throw_if_failed();
       // Deflate has been tried on it before.
       if (!pass_on)
-        worker.pieces.add_plain(guest_offset, plain, packing() != ClusterCompression::kDeflate);
+        worker.pieces.add_plain(
+            guest_offset, plain, [&] { crew.throw_if_failed(); }, packing() != ClusterCompression::kDeflate);
       else if (!may_be_zero || !is_zero(plain))
         worker.pieces.add_packed(guest_offset, deflate);
     }
