@@ -3,7 +3,6 @@
 #include "runner/guest/initramfs/compression.h"
 
 #include <bzlib.h>
-#include <lz4.h>
 #include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -13,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "runner/guest/initramfs/lz4_legacy.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::guest {
@@ -20,16 +20,8 @@ namespace {
 
 constexpr std::size_t kInputSize = std::size_t{256} << 10;
 constexpr std::size_t kOutputSize = std::size_t{256} << 10;
-constexpr std::uint32_t kLz4Magic = 0x184c2102;
-constexpr std::size_t kLz4Block = std::size_t{8} << 20;
 // xz -9 needs 64 MiB to unpack; the kernel itself refuses dictionaries that are much larger.
 constexpr std::uint64_t kMemoryLimit = std::uint64_t{128} << 20;
-
-os::Error damaged(const std::string& name, Compression compression, const std::string& what) {
-  return os::Error(
-      os::ErrorKind::kInvalid, name, "is damaged: " + what + " (" + std::string(to_string(compression)) + ")",
-      "Make it again in the source machine (update-initramfs, dracut or the like) and export that.");
-}
 
 enum class State { kGoesOn, kEnded };
 
@@ -57,8 +49,8 @@ class GzipDecoder : public Decoder {
     in = in.last(stream_.avail_in);
     if (result == Z_STREAM_END) return State::kEnded;
     if (result != Z_OK && result != Z_BUF_ERROR)
-      throw damaged(name_, Compression::kGzip,
-                    stream_.msg != nullptr ? stream_.msg : "the data is not valid");
+      throw damaged_stream(name_, Compression::kGzip,
+                           stream_.msg != nullptr ? stream_.msg : "the data is not valid");
     return State::kGoesOn;
   }
 
@@ -85,9 +77,9 @@ class LzmaDecoder : public Decoder {
     in = in.last(stream_.avail_in);
     if (result == LZMA_STREAM_END) return State::kEnded;
     if (result == LZMA_MEMLIMIT_ERROR)
-      throw damaged(name_, compression_, "it needs too much memory to unpack");
+      throw damaged_stream(name_, compression_, "it needs too much memory to unpack");
     if (result != LZMA_OK && result != LZMA_BUF_ERROR)
-      throw damaged(name_, compression_, "the data is not valid");
+      throw damaged_stream(name_, compression_, "the data is not valid");
     return State::kGoesOn;
   }
 
@@ -111,7 +103,7 @@ class ZstdDecoder : public Decoder {
     std::size_t result = ZSTD_decompressStream(context_.get(), &output, &input);
     produced = output.pos;
     in = in.subspan(input.pos);
-    if (ZSTD_isError(result)) throw damaged(name_, Compression::kZstd, ZSTD_getErrorName(result));
+    if (ZSTD_isError(result)) throw damaged_stream(name_, Compression::kZstd, ZSTD_getErrorName(result));
     return result == 0 ? State::kEnded : State::kGoesOn;
   }
 
@@ -135,7 +127,7 @@ class Bzip2Decoder : public Decoder {
     produced = out.size() - stream_.avail_out;
     in = in.last(stream_.avail_in);
     if (result == BZ_STREAM_END) return State::kEnded;
-    if (result != BZ_OK) throw damaged(name_, Compression::kBzip2, "the data is not valid");
+    if (result != BZ_OK) throw damaged_stream(name_, Compression::kBzip2, "the data is not valid");
     return State::kGoesOn;
   }
 
@@ -143,41 +135,6 @@ class Bzip2Decoder : public Decoder {
   std::string name_;
   bz_stream stream_{};
 };
-
-std::uint32_t little_endian(const std::byte* bytes) {
-  return std::to_integer<std::uint32_t>(bytes[0]) | std::to_integer<std::uint32_t>(bytes[1]) << 8 |
-         std::to_integer<std::uint32_t>(bytes[2]) << 16 | std::to_integer<std::uint32_t>(bytes[3]) << 24;
-}
-
-// The legacy form has no end mark: it ends with the file, or with what can be no block's size (the zeros
-// between two archives). A magic number begins the next one.
-std::uint64_t decompress_lz4(const ReadAt& read, std::uint64_t offset, const TakePiece& take,
-                             std::uint64_t output_limit, const std::string& name) {
-  std::vector<std::byte> packed(static_cast<std::size_t>(LZ4_compressBound(kLz4Block)));
-  std::vector<std::byte> plain(kLz4Block);
-  std::uint64_t total = 0;
-  offset += 4;  // the magic number
-  while (true) {
-    std::byte word[4];
-    if (read(offset, word) < sizeof word) return offset;
-    std::uint32_t size = little_endian(word);
-    if (size == kLz4Magic) {
-      offset += 4;
-      continue;
-    }
-    if (size == 0 || size > packed.size()) return offset;
-    if (read(offset + 4, std::span(packed).first(size)) < size)
-      throw damaged(name, Compression::kLz4, "its last block is cut off");
-    int got = LZ4_decompress_safe(reinterpret_cast<const char*>(packed.data()),
-                                  reinterpret_cast<char*>(plain.data()), static_cast<int>(size),
-                                  static_cast<int>(plain.size()));
-    if (got < 0) throw damaged(name, Compression::kLz4, "a block is not valid");
-    offset += 4 + size;
-    total += static_cast<std::uint64_t>(got);
-    if (total > output_limit) throw damaged(name, Compression::kLz4, "it unpacks to more than can be right");
-    if (!take(std::span(plain).first(static_cast<std::size_t>(got)))) return offset;
-  }
-}
 
 std::unique_ptr<Decoder> make_decoder(Compression compression, const std::string& name) {
   switch (compression) {
@@ -199,6 +156,12 @@ std::unique_ptr<Decoder> make_decoder(Compression compression, const std::string
 }
 
 }  // namespace
+
+os::Error damaged_stream(const std::string& name, Compression compression, const std::string& what) {
+  return os::Error(
+      os::ErrorKind::kInvalid, name, "is damaged: " + what + " (" + std::string(to_string(compression)) + ")",
+      "Make it again in the source machine (update-initramfs, dracut or the like) and export that.");
+}
 
 std::string_view to_string(Compression compression) {
   switch (compression) {
@@ -238,7 +201,7 @@ Compression detect_compression(std::string_view beginning) {
 
 std::uint64_t decompress_stream(Compression compression, const ReadAt& read, std::uint64_t offset,
                                 const TakePiece& take, std::uint64_t output_limit, const std::string& name) {
-  if (compression == Compression::kLz4) return decompress_lz4(read, offset, take, output_limit, name);
+  if (compression == Compression::kLz4) return decompress_lz4_legacy(read, offset, take, output_limit, name);
   std::unique_ptr<Decoder> decoder = make_decoder(compression, name);
   std::vector<std::byte> input(kInputSize);
   std::vector<std::byte> output(kOutputSize);
@@ -257,12 +220,12 @@ std::uint64_t decompress_stream(Compression compression, const ReadAt& read, std
     std::size_t produced = 0;
     State state = decoder->step(unread, output, produced);
     total += produced;
-    if (total > output_limit) throw damaged(name, compression, "it unpacks to more than can be right");
+    if (total > output_limit) throw damaged_stream(name, compression, "it unpacks to more than can be right");
     if (produced > 0 && !take(std::span<const std::byte>(output).first(produced))) return next_read;
     if (state == State::kEnded) return next_read - unread.size();
-    if (at_end && unread.empty() && produced == 0) throw damaged(name, compression, "it is cut off");
+    if (at_end && unread.empty() && produced == 0) throw damaged_stream(name, compression, "it is cut off");
     if (unread.size() == before && produced == 0 && !unread.empty())
-      throw damaged(name, compression, "the data is not valid");
+      throw damaged_stream(name, compression, "the data is not valid");
   }
 }
 
@@ -283,21 +246,6 @@ std::string decompress(Compression compression, std::string_view bytes, std::uin
         return true;
       },
       output_limit, name);
-  return result;
-}
-
-std::string compress_lz4_legacy(std::string_view bytes) {
-  std::string result("\x02\x21\x4c\x18", 4);
-  std::vector<char> packed(static_cast<std::size_t>(LZ4_compressBound(kLz4Block)));
-  while (!bytes.empty()) {
-    std::string_view block = bytes.substr(0, kLz4Block);
-    bytes.remove_prefix(block.size());
-    int size = LZ4_compress_default(block.data(), packed.data(), static_cast<int>(block.size()),
-                                    static_cast<int>(packed.size()));
-    for (int shift = 0; shift < 32; shift += 8)
-      result += static_cast<char>(static_cast<unsigned>(size) >> shift);
-    result.append(packed.data(), static_cast<std::size_t>(size));
-  }
   return result;
 }
 

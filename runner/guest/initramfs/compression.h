@@ -12,6 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include "runner/os/error.h"
+
 namespace hyper2kvm::guest {
 
 enum class Compression { kNone, kGzip, kXz, kLzma, kZstd, kBzip2, kLz4, kLzo };
@@ -34,8 +36,7 @@ std::uint64_t decompress_stream(Compression compression, const ReadAt& read, std
 std::string decompress(Compression compression, std::string_view bytes, std::uint64_t output_limit,
                        const std::string& name);
 
-// An lz4 stream in the kernel's legacy form: a magic number and blocks of at most 8 MiB. The kernel reads
-// several of them, one straight after the other, as one.
-std::string compress_lz4_legacy(std::string_view bytes);
+// The sentence about a stream that cannot be unpacked.
+os::Error damaged_stream(const std::string& name, Compression compression, const std::string& what);
 
 }  // namespace hyper2kvm::guest

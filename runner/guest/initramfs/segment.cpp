@@ -6,6 +6,7 @@
 
 #include "runner/guest/initramfs/cpio.h"
 #include "runner/guest/initramfs/load_list.h"
+#include "runner/guest/initramfs/lz4_legacy.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::guest {

@@ -353,15 +353,6 @@ TEST(ModuleIndex, TakesKeysThatArePrefixesOfEachOther) {
               value + "\n");
 }
 
-TEST(Compression, OfLz4GivesWhatLz4Unpacks) {
-  std::string text;
-  for (long line = 0; line < 400000; ++line) text += "line " + std::to_string(line * 7919 % 100003) + "\n";
-  // Not ASSERT_EQ: it would print megabytes.
-  std::string unpacked = filter({"lz4", "-q", "-d", "-c"}, compress_lz4_legacy(text));
-  ASSERT_EQ(unpacked.size(), text.size());
-  ASSERT_TRUE(unpacked == text);
-}
-
 TEST(Compression, StopsAtItsLimit) {
   std::string bomb = filter({"gzip", "-c"}, std::string(10 << 20, '\0'));
   EXPECT_THAT(error_of([&] { decompress(Compression::kGzip, bomb, 1 << 20, "bomb.ko.gz"); }),
