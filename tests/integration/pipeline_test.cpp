@@ -518,6 +518,21 @@ TEST_F(RepairTest, CopyAndRepairOverlap) {
   ASSERT_GE(fix_started, 0);
   EXPECT_LT(fix_started, convert_ended);
   EXPECT_LT(convert_started, fix_ended);
+  nlohmann::json report = read_json(outcome.report_path);
+  EXPECT_FALSE(report["pipeline"]["stages"]["fix"]["result"].contains("printed")) << "nobody asked for it";
+}
+
+TEST_F(RepairTest, TheReportHasFstabBeforeAndAfterWhereItIsAskedFor) {
+  pipeline::Job printing = job();
+  printing.parsed.manifest.pipeline.fix.print_fstab = true;
+  pipeline::Outcome outcome = pipeline::run(printing, {}, events_, {});
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.report.errors[0].message;
+  nlohmann::json report = read_json(outcome.report_path);
+  nlohmann::json printed = report["pipeline"]["stages"]["fix"]["result"]["printed"];
+  EXPECT_THAT(printed["fstab before"].get<std::string>(), ::testing::ContainsRegex("/dev/sda1[ \t]+/[ \t]"));
+  std::string after = printed["fstab after"].get<std::string>();
+  EXPECT_THAT(after, ::testing::ContainsRegex("UUID=[0-9a-f-]{36}[ \t]+/[ \t]"));
+  EXPECT_THAT(after, ::testing::Not(HasSubstr("/dev/sda")));
 }
 
 class RehearsalTest : public RepairTest, public ::testing::WithParamInterface<std::string> {
