@@ -60,7 +60,7 @@ void check_names(Section& document, const Manifest& manifest) {
   auto check_ids = [&](const char* list, const std::map<std::string, std::string>& places) {
     for (const auto& [id, place] : places)
       if (std::none_of(manifest.disks.begin(), manifest.disks.end(),
-                       [&](const Disk& disk) { return disk.id == id; }))
+                       [&id = id](const Disk& disk) { return disk.id == id; }))
         document.refuse(list, "\"" + id + "\" is the id of no disk");
   };
   check_ids("output.devices", manifest.output.devices);
