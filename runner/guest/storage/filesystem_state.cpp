@@ -11,13 +11,29 @@
 namespace hyper2kvm::guest {
 namespace {
 
+constexpr std::uint64_t kManyInodes = 65536;
+
 bool is_ext(const std::string& type) { return type == "ext2" || type == "ext3" || type == "ext4"; }
+
+// How many there is room for at the moment; big-endian at 128 of the superblock.
+std::uint64_t inodes_of_xfs(const Volume& volume) {
+  std::array<std::byte, 8> bytes{};
+  os::File::open(volume.node, os::File::Mode::kRead).read_exactly_at(128, bytes);
+  std::uint64_t count = 0;
+  for (std::byte byte : bytes) count = count << 8 | std::to_integer<std::uint64_t>(byte);
+  return count;
+}
 
 std::vector<std::string> check_command(const Volume& volume) {
   const std::string& type = volume.type;
   // Only the file system's own structure; names and contents are the guest's affair.
   if (is_ext(type)) return {"e2fsck", "-f", "-n", volume.node};
-  if (type == "xfs") return {"xfs_repair", "-n", volume.node};
+  if (type == "xfs") {
+    // It reads ahead in threads, which cost more in the appliance than they save where there is little to
+    // read.
+    if (inodes_of_xfs(volume) < kManyInodes) return {"xfs_repair", "-n", "-P", volume.node};
+    return {"xfs_repair", "-n", volume.node};
+  }
   if (type == "btrfs") return {"btrfs", "check", "--readonly", volume.node};
   if (type == "vfat") return {"fsck.vfat", "-n", volume.node};
   return {};
