@@ -346,6 +346,18 @@ TEST_P(GuestLayout, BootsOnVirtioAfterTheConversion) {
   expect_all_of_it(console, DiskBus::kVirtioBlk);
 }
 
+// The converted disks behind a controller of virtio-scsi instead.
+class GuestLayoutOnVirtioScsi : public GuestLayout {};
+
+TEST_P(GuestLayoutOnVirtioScsi, BootsAfterTheConversion) {
+  convert();
+  Hardware hardware = virtio(converted(), "qcow2");
+  hardware.bus = DiskBus::kVirtioScsi;
+  Console console = Console::start(hardware);
+  ASSERT_NO_FATAL_FAILURE(reach_login(console, name_afterwards()));
+  expect_all_of_it(console, DiskBus::kVirtioScsi);
+}
+
 // "luks-on-lvm" is LuksOnLvm.
 std::string layout_name(const testing::TestParamInfo<Layout>& layout) {
   std::string name;
@@ -411,12 +423,20 @@ INSTANTIATE_TEST_SUITE_P(
                 {"/boot", "/dev/DISKa1"}},
                "/dev/mapper/vault-swap",
                true},
-        Layout{"raid1", 2, {{"/", "/dev/md0"}, {"/boot", "/dev/DISKa1"}}, "/dev/DISKb1"},
+        // Its kernel is told nothing: it is the initramfs that resumes.
+        Layout{.name = "raid1",
+               .disks = 2,
+               .mounts = {{"/", "/dev/md0"}, {"/boot", "/dev/DISKa1"}},
+               .swap = "/dev/DISKb1",
+               .facts = {resumes_from("DISKb1")}},
         Layout{"thin",
                1,
                {{"/", "/dev/mapper/data-root"}, {"/srv", "/dev/mapper/data-srv"}, {"/boot", "/dev/DISKa1"}},
                "/dev/mapper/data-swap"}),
     layout_name);
+
+// dracut's image; that of initramfs-tools boots so in every run (integration_demo_guest).
+INSTANTIATE_TEST_SUITE_P(Campaign, GuestLayoutOnVirtioScsi, testing::Values(dracut()), layout_name);
 
 }  // namespace
 }  // namespace hyper2kvm::integration
