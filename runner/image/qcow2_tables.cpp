@@ -67,9 +67,9 @@ std::uint64_t Qcow2Tables::entry(std::uint64_t guest_cluster) {
 }
 
 void Qcow2Tables::set_entry(std::uint64_t guest_cluster, std::uint64_t entry) {
-  CachedTable& cached = table(guest_cluster / kEntries);
-  cached.entries[guest_cluster % kEntries] = entry;
-  cached.changed = true;
+  Table& own = table(guest_cluster / kEntries);
+  own.entries[guest_cluster % kEntries] = entry;
+  own.changed = true;
 }
 
 void Qcow2Tables::release(std::uint64_t entry, std::vector<std::uint64_t>& freed) {
@@ -91,37 +91,28 @@ void Qcow2Tables::release(std::uint64_t entry, std::vector<std::uint64_t>& freed
     }
 }
 
-Qcow2Tables::CachedTable& Qcow2Tables::table(std::uint64_t l1_index) {
-  if (auto found = cached_.find(l1_index); found != cached_.end()) {
-    cache_.splice(cache_.begin(), cache_, found->second);
-    return cache_.front();
-  }
-  if (cache_.size() == kTablesInCache) {
-    if (cache_.back().changed) write_table(cache_.back());
-    cached_.erase(cache_.back().l1_index);
-    cache_.splice(cache_.begin(), cache_, std::prev(cache_.end()));
-  } else {
-    cache_.emplace_front();
-  }
-  CachedTable& fresh = cache_.front();
-  fresh.l1_index = l1_index;
-  fresh.changed = false;
-  fresh.entries.assign(kEntries, 0);
-  cached_[l1_index] = cache_.begin();
-  if (l1_[l1_index] == 0) {
-    l1_[l1_index] = take_clusters(1);
-  } else {
-    file_.read_exactly_at(l1_[l1_index], std::as_writable_bytes(std::span(fresh.entries)));
-    auto bytes = std::as_bytes(std::span(fresh.entries));
-    for (std::size_t i = 0; i < kEntries; ++i) fresh.entries[i] = load_big<std::uint64_t>(bytes, i * 8);
-  }
-  return fresh;
+Qcow2Tables::Table& Qcow2Tables::table(std::uint64_t l1_index) {
+  return cache_.at(
+      l1_index, [this](Table& fresh) { read_table(fresh); },
+      [this](const Table& changed) { write_table(changed); });
 }
 
-void Qcow2Tables::write_table(const CachedTable& table) {
+void Qcow2Tables::read_table(Table& fresh) {
+  std::uint64_t& offset = l1_[fresh.number];
+  if (offset == 0) {
+    std::fill(fresh.entries.begin(), fresh.entries.end(), 0);
+    offset = take_clusters(1);
+    return;
+  }
+  file_.read_exactly_at(offset, std::as_writable_bytes(std::span(fresh.entries)));
+  auto bytes = std::as_bytes(std::span(fresh.entries));
+  for (std::size_t i = 0; i < kEntries; ++i) fresh.entries[i] = load_big<std::uint64_t>(bytes, i * 8);
+}
+
+void Qcow2Tables::write_table(const Table& table) {
   std::vector<std::byte> bytes(kClusterSize);
   for (std::size_t i = 0; i < kEntries; ++i) store_big(std::span(bytes), i * 8, table.entries[i]);
-  file_.write_at(l1_[table.l1_index], bytes);
+  file_.write_at(l1_[table.number], bytes);
 }
 
 std::uint16_t& Qcow2Tables::count(std::uint64_t host_cluster) {
@@ -134,10 +125,7 @@ std::uint16_t& Qcow2Tables::count(std::uint64_t host_cluster) {
 }
 
 void Qcow2Tables::write_out() {
-  for (CachedTable& cached : cache_) {
-    if (cached.changed) write_table(cached);
-    cached.changed = false;
-  }
+  cache_.store_changed([this](const Table& changed) { write_table(changed); });
   std::vector<std::byte> bytes(round_up<std::size_t>(std::max<std::size_t>(l1_.size() * 8, 1), kClusterSize));
   for (std::size_t i = 0; i < l1_.size(); ++i)
     store_big(std::span(bytes), i * 8, l1_[i] == 0 ? std::uint64_t{0} : l1_[i] | qcow2::kCopied);

@@ -15,11 +15,11 @@
 
 #include <array>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
+#include "runner/image/table_cache.h"
 #include "runner/image/target.h"
 #include "runner/image/target_file.h"
 
@@ -52,14 +52,11 @@ class Qcow2Tables {
   static constexpr std::size_t kCountsInBlock = kClusterSize / 2;  // of a refcount block
   static constexpr std::size_t kTablesInCache = 256;
   using CountBlock = std::array<std::uint16_t, kCountsInBlock>;
-  struct CachedTable {
-    std::uint64_t l1_index = 0;
-    bool changed = false;
-    std::vector<std::uint64_t> entries;  // in the byte order of the machine
-  };
+  using Table = TableCache<std::uint64_t>::Table;
 
-  CachedTable& table(std::uint64_t l1_index);
-  void write_table(const CachedTable& table);
+  Table& table(std::uint64_t l1_index);
+  void read_table(Table& fresh);
+  void write_table(const Table& table);
   std::uint16_t& count(std::uint64_t host_cluster);
   void write_refcounts();
   void write_header(std::uint64_t table_offset, std::uint64_t table_clusters);
@@ -72,8 +69,7 @@ class Qcow2Tables {
   std::vector<std::uint64_t> l1_;    // offsets of L2 tables; 0: none yet
   std::uint64_t host_clusters_ = 1;  // in the file so far, beginning with the header
   std::uint64_t packed_at_ = 0;      // where the next compressed cluster may begin; 0: nowhere yet
-  std::list<CachedTable> cache_;     // the most recently used first
-  std::unordered_map<std::uint64_t, std::list<CachedTable>::iterator> cached_;
+  TableCache<std::uint64_t> cache_{kTablesInCache, kEntries};              // L2 tables by L1 index
   std::unordered_map<std::uint64_t, std::unique_ptr<CountBlock>> counts_;  // absent: all 1
 };
 

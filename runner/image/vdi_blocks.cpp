@@ -1,7 +1,6 @@
 #include "runner/image/vdi_blocks.h"
 
 #include <algorithm>
-#include <iterator>
 #include <span>
 
 #include "runner/image/byte_order.h"
@@ -25,32 +24,18 @@ std::uint64_t VdiBlocks::entries_of(std::uint64_t number) const {
 }
 
 VdiBlocks::Page& VdiBlocks::page(std::uint64_t number) {
-  // Copies go through the disk from its beginning to its end.
-  if (!cache_.empty() && cache_.front().number == number) return cache_.front();
-  if (auto found = cached_.find(number); found != cached_.end()) {
-    cache_.splice(cache_.begin(), cache_, found->second);
-    return cache_.front();
-  }
-  if (cache_.size() == kPagesInCache) {
-    if (cache_.back().changed) write(cache_.back());
-    cached_.erase(cache_.back().number);
-    cache_.splice(cache_.begin(), cache_, std::prev(cache_.end()));
-  } else {
-    cache_.emplace_front();
-  }
-  Page& fresh = cache_.front();
-  fresh.number = number;
-  fresh.changed = false;
-  fresh.entries.assign(kEntries, kUnallocated);
-  cached_[number] = cache_.begin();
-  if (in_file_[number]) {
-    const std::span<std::uint32_t> entries(fresh.entries.data(),
-                                           static_cast<std::size_t>(entries_of(number)));
-    file_.read_exactly_at(offset_of(number), std::as_writable_bytes(entries));
-    const auto bytes = std::as_bytes(entries);
-    for (std::size_t i = 0; i < entries.size(); ++i) entries[i] = load_little<std::uint32_t>(bytes, i * 4);
-  }
-  return fresh;
+  return cache_.at(
+      number, [this](Page& fresh) { read(fresh); }, [this](const Page& changed) { write(changed); });
+}
+
+void VdiBlocks::read(Page& fresh) const {
+  std::fill(fresh.entries.begin(), fresh.entries.end(), kUnallocated);
+  if (!in_file_[fresh.number]) return;
+  const std::span entries =
+      std::span(fresh.entries).first(static_cast<std::size_t>(entries_of(fresh.number)));
+  file_.read_exactly_at(offset_of(fresh.number), std::as_writable_bytes(entries));
+  const auto bytes = std::as_bytes(entries);
+  for (std::size_t i = 0; i < entries.size(); ++i) entries[i] = load_little<std::uint32_t>(bytes, i * 4);
 }
 
 void VdiBlocks::write(const Page& own) {
@@ -61,10 +46,7 @@ void VdiBlocks::write(const Page& own) {
 }
 
 void VdiBlocks::write_out() {
-  for (Page& cached : cache_) {
-    if (cached.changed) write(cached);
-    cached.changed = false;
-  }
+  cache_.store_changed([this](const Page& changed) { write(changed); });
   Page untouched{0, false, std::vector<std::uint32_t>(kEntries, kUnallocated)};
   for (; untouched.number < in_file_.size(); ++untouched.number)
     if (!in_file_[untouched.number]) write(untouched);

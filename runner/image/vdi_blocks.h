@@ -6,10 +6,9 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
-#include <unordered_map>
 #include <vector>
 
+#include "runner/image/table_cache.h"
 #include "runner/image/target_file.h"
 
 namespace hyper2kvm::image {
@@ -30,13 +29,10 @@ class VdiBlocks {
  private:
   static constexpr std::uint64_t kEntries = 16384;
   static constexpr std::size_t kPagesInCache = 64;
-  struct Page {
-    std::uint64_t number = 0;
-    bool changed = false;
-    std::vector<std::uint32_t> entries;  // in the byte order of the machine
-  };
+  using Page = TableCache<std::uint32_t>::Table;
 
   Page& page(std::uint64_t number);
+  void read(Page& fresh) const;
   void write(const Page& own);
   // The entries of a page: the last one may have fewer.
   std::uint64_t entries_of(std::uint64_t number) const;
@@ -46,8 +42,7 @@ class VdiBlocks {
   const std::uint64_t map_offset_;
   const std::uint64_t count_;
   std::vector<bool> in_file_;  // by page: written before
-  std::list<Page> cache_;      // the most recently used first
-  std::unordered_map<std::uint64_t, std::list<Page>::iterator> cached_;
+  TableCache<std::uint32_t> cache_{kPagesInCache, kEntries};
 };
 
 }  // namespace hyper2kvm::image
