@@ -7,7 +7,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "runner/daemon/json_members.h"
+#include "runner/contract/json_members.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::daemon {
@@ -63,9 +63,9 @@ std::string_view to_string(Phase phase) {
 }
 
 nlohmann::json to_json(const Job& job) {
-  nlohmann::json object = write_members(job, kMembers);
+  nlohmann::json object = contract::write_members(job, kMembers);
   object["phase"] = to_string(job.phase);
-  object["file"] = write_members(job.file, kFileMembers);
+  object["file"] = contract::write_members(job.file, kFileMembers);
   return object;
 }
 
@@ -73,8 +73,8 @@ Job job_from_json(std::string_view text, std::string_view name) {
   try {
     nlohmann::json object = nlohmann::json::parse(text);
     Job job;
-    read_members(object, kMembers, job);
-    read_members(object.at("file"), kFileMembers, job.file);
+    contract::read_members(object, kMembers, job);
+    contract::read_members(object.at("file"), kFileMembers, job.file);
     std::string phase = object.at("phase");
     auto found = std::find_if(kPhases.begin(), kPhases.end(),
                               [&](const auto& entry) { return entry.second == phase; });

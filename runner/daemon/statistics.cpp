@@ -3,7 +3,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
-#include "runner/daemon/json_members.h"
+#include "runner/contract/json_members.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 
@@ -29,7 +29,7 @@ Statistics::Statistics(std::filesystem::path file) : file_(std::move(file)) {
   try {
     nlohmann::json object = nlohmann::json::parse(os::read_text(file_, 16u << 20));
     Totals totals;
-    read_members(object, kMembers, totals);
+    contract::read_members(object, kMembers, totals);
     object.at("unconfirmed").get_to(unconfirmed_);
     totals_ = totals;
   } catch (const nlohmann::json::exception&) {
@@ -77,6 +77,6 @@ void Statistics::save() const {
   os::write_text_atomically(file_, object.dump(1));
 }
 
-nlohmann::json to_json(const Totals& totals) { return write_members(totals, kMembers); }
+nlohmann::json to_json(const Totals& totals) { return contract::write_members(totals, kMembers); }
 
 }  // namespace hyper2kvm::daemon

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "runner/contract/json_members.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::guest {
@@ -248,20 +249,6 @@ constexpr std::tuple kFix{std::pair{"enabled", &contract::FixStage::enabled},
                           std::pair{"remove_vmware_tools", &contract::FixStage::remove_vmware_tools}};
 
 template <class T, class... Members>
-json write(const T& value, const std::tuple<Members...>& table) {
-  json object = json::object();
-  std::apply([&](const auto&... one) { ((object[one.first] = value.*one.second), ...); }, table);
-  return object;
-}
-
-template <class T, class... Members>
-json write(const std::vector<T>& values, const std::tuple<Members...>& table) {
-  json list = json::array();
-  for (const T& value : values) list.push_back(write(value, table));
-  return list;
-}
-
-template <class T, class... Members>
 void take(const json& object, T& into, const std::tuple<Members...>& table) {
   std::apply([&](const auto&... one) { (take(object, one.first, into.*one.second), ...); }, table);
 }
@@ -276,9 +263,9 @@ void take(const json& object, const char* key, std::size_t most, std::vector<T>&
 }  // namespace
 
 json to_json(const Inspection& inspection) {
-  json object = write(inspection, kInspection);
-  object["partitions"] = write(inspection.partitions, kPartition);
-  object["kernels"] = write(inspection.kernels, kKernel);
+  json object = contract::write_members(inspection, kInspection);
+  object["partitions"] = contract::write_members(inspection.partitions, kPartition);
+  object["kernels"] = contract::write_members(inspection.kernels, kKernel);
   return object;
 }
 
@@ -301,7 +288,7 @@ std::string serialize(const Request& request) {
                      {"ssh_authorized_keys", user.ssh_authorized_keys},
                      {"groups", user.groups},
                      {"sudo", user.sudo}});
-  json fix = write(request.fix, kFix);
+  json fix = contract::write_members(request.fix, kFix);
   fix["fstab_mode"] = kFstabModes[static_cast<std::size_t>(request.fix.fstab_mode)];
   json document = {{"mode", kModes[static_cast<std::size_t>(request.mode)]},
                    {"fix", fix},
@@ -312,7 +299,7 @@ std::string serialize(const Request& request) {
                        {"disable", request.configuration.services.disable}}},
                      {"hostname", request.configuration.hostname},
                      {"network_files", request.configuration.network_files}}},
-                   {"nics", write(request.nics, kNic)},
+                   {"nics", contract::write_members(request.nics, kNic)},
                    {"root", request.root},
                    {"keys", keys},
                    {"disk_count", request.disk_count}};
@@ -326,7 +313,7 @@ std::string serialize(const Answer& answer) {
                {"error", answer.error},
                {"inspection", to_json(answer.inspection)},
                {"edits", edits},
-               {"boot_facts", write(answer.boot_facts, kBootFact)},
+               {"boot_facts", contract::write_members(answer.boot_facts, kBootFact)},
                {"warnings", answer.warnings},
                {"printed", answer.printed},
                {"seconds_to_open", answer.seconds_to_open},
