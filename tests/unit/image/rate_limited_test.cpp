@@ -1,19 +1,15 @@
 // The rate limit counts every byte that a conversion reads and every byte that it writes: of each kind of
 // source, to each kind of target, and of the overlay.
-//
-// The limit's clock moves only when somebody waits for it, so what passed is what its time says, whatever the
-// machine does meanwhile.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
 #include <memory>
-#include <mutex>
 
 #include "runner/image/conversion.h"
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
+#include "tests/unit/image/waiting_clock.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -29,25 +25,14 @@ class Meter {
   std::uint64_t bytes() {
     // Waits for all before it; the limiter forgives 50 ms.
     limiter_->pass(1, [] {});
-    return static_cast<std::uint64_t>(std::chrono::duration<double>(now() - kBegin + 50ms).count() * kRate);
+    const std::chrono::duration<double> passed = clock_->now() - testing::WaitingClock::kBegin + 50ms;
+    return static_cast<std::uint64_t>(passed.count() * kRate);
   }
 
  private:
-  using Time = RateLimiter::Time;
-  static constexpr double kRate = 1'000'000;
-  static constexpr Time kBegin{1000s};
-  Time now() {
-    std::lock_guard lock(mutex_);
-    return now_;
-  }
-  void wait_until(Time time) {
-    std::lock_guard lock(mutex_);
-    now_ = std::max(now_, time);
-  }
-  std::mutex mutex_;
-  Time now_ = kBegin;
-  std::shared_ptr<RateLimiter> limiter_ = std::make_shared<RateLimiter>(
-      static_cast<std::uint64_t>(kRate), [this] { return now(); }, [this](Time time) { wait_until(time); });
+  static constexpr std::uint32_t kRate = 1'000'000;
+  std::shared_ptr<testing::WaitingClock> clock_ = std::make_shared<testing::WaitingClock>();
+  std::shared_ptr<RateLimiter> limiter_ = testing::limiter_of(clock_, kRate);
 };
 
 class RateLimited : public ::testing::Test {

@@ -1,44 +1,26 @@
 // What real copies say of their progress: never backwards, and in the second half the time left is right.
 //
-// The rate limit makes the copies steady, and its clock is one that moves only when the limit makes somebody
+// The rate limit makes the copies steady, and the clock is one that moves only when the limit makes somebody
 // wait: so a busy machine changes nothing.
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cmath>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "runner/image/conversion.h"
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "runner/pipeline/progress_meter.h"
+#include "tests/unit/image/waiting_clock.h"
 #include "tests/unit/pipeline/collected_events.h"
 
 namespace hyper2kvm::pipeline {
 namespace {
 
-using namespace std::chrono_literals;
 using contract::OutputFormat;
 using contract::SourceFormat;
-
-class WaitingClock {
- public:
-  using Time = std::chrono::steady_clock::time_point;
-  Time now() {
-    std::lock_guard lock(mutex_);
-    return now_;
-  }
-  void wait_until(Time time) {
-    std::lock_guard lock(mutex_);
-    now_ = std::max(now_, time);
-  }
-
- private:
-  std::mutex mutex_;
-  Time now_{1000s};
-};
+using image::testing::WaitingClock;
 
 struct Copy {
   std::string title;
@@ -82,9 +64,7 @@ class ProgressOfCopies : public testing::Test {
     image::ConversionOptions options = copy.options;
     options.scratch = directory_.path();
     options.threads = 1;
-    options.limiter = std::make_shared<image::RateLimiter>(
-        rate_, [clock] { return clock->now(); },
-        [clock](WaitingClock::Time time) { clock->wait_until(time); });
+    options.limiter = image::testing::limiter_of(clock, rate_);
     const image::ImageLocation location{from, 0, os::File::open(from, os::File::Mode::kRead).size(), {}};
     if (copy.checksum) options.expected_sha256 = image::sha256_of(location, {}, {});
     std::vector<WaitingClock::Time> times;
