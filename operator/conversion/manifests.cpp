@@ -64,6 +64,20 @@ bool opens_encrypted(const Spec& spec, Work work) {
   return !spec.key_secret.empty() && work != Work::kSurvey;
 }
 
+// A secret that the runner reads.
+struct SecretVolume {
+  std::string name, secret;
+  const char* place;  // in the container
+};
+
+std::vector<SecretVolume> secret_volumes(const Spec& spec, Work work) {
+  std::vector<SecretVolume> volumes;
+  if (registers_with_libvirt(spec, work))
+    volumes.push_back({"libvirt", spec.libvirt->secret, kLibvirtFolder});
+  if (opens_encrypted(spec, work)) volumes.push_back({"keys", spec.key_secret, kKeyFolder});
+  return volumes;
+}
+
 // A claim that the runner writes to.
 struct OutputVolume {
   std::string name, claim;
@@ -121,11 +135,9 @@ Json make_container(const Conversion& conversion, const RunnerDefaults& defaults
     else if (volume.place != kOutputFolder)
       container["volumeMounts"].push_back({{"name", volume.name}, {"mountPath", volume.place}});
   }
-  if (registers_with_libvirt(spec, work))
+  for (const SecretVolume& volume : secret_volumes(spec, work))
     container["volumeMounts"].push_back(
-        {{"name", "libvirt"}, {"mountPath", kLibvirtFolder}, {"readOnly", true}});
-  if (opens_encrypted(spec, work))
-    container["volumeMounts"].push_back({{"name", "keys"}, {"mountPath", kKeyFolder}, {"readOnly", true}});
+        {{"name", volume.name}, {"mountPath", volume.place}, {"readOnly", true}});
   if (!spec.image_pull_policy.empty()) container["imagePullPolicy"] = spec.image_pull_policy;
   return container;
 }
@@ -237,14 +249,10 @@ Json make_job(const Conversion& conversion, std::int64_t attempt, const RunnerDe
     pod["volumes"].push_back(
         {{"name", volume.name}, {"persistentVolumeClaim", {{"claimName", volume.claim}}}});
   // A secret that is missing keeps no pod waiting: the runner tells which file it lacks.
-  if (registers_with_libvirt(spec, work))
+  for (const SecretVolume& volume : secret_volumes(spec, work))
     pod["volumes"].push_back(
-        {{"name", "libvirt"},
-         {"secret", {{"secretName", spec.libvirt->secret}, {"defaultMode", 0400}, {"optional", true}}}});
-  if (opens_encrypted(spec, work))
-    pod["volumes"].push_back(
-        {{"name", "keys"},
-         {"secret", {{"secretName", spec.key_secret}, {"defaultMode", 0400}, {"optional", true}}}});
+        {{"name", volume.name},
+         {"secret", {{"secretName", volume.secret}, {"defaultMode", 0400}, {"optional", true}}}});
   const bool has_folder = !outputs.empty() && outputs[0].place == kOutputFolder;
   if (!has_folder)
     pod["volumes"].push_back({{"name", "output"}, {"emptyDir", {{"sizeLimit", kReportLimit}}}});
