@@ -34,6 +34,18 @@ class RealDisks : public testing::Test {
   GuestDisk ext4_of_the_guest(const std::string& name = "root.raw") {
     return disks_.ext4(name, guest_.tree.top(), 64);
   }
+  // The guest on a file system that this machine's kernel need not know: its files are copied inside. make:
+  // mkfs.TYPE and its options.
+  GuestDisk made_by(std::vector<std::string> make, unsigned mebibytes) {
+    GuestDisk plain = ext4_of_the_guest("plain.raw"), disk = disks_.empty("disk.raw", mebibytes);
+    const std::string type = make[0].substr(std::string("mkfs.").size());
+    make.push_back(disk.path.string());
+    must_run(make);
+    disks_.lay_out({disk, plain}, "mount @0 " + type +
+                                      " /run/new\nmount @1 ext4 /run/old\ncopy-tree /run/old /run/new\n" +
+                                      "unmount /run/new\nunmount /run/old\n");
+    return disk;
+  }
   void give_key(const std::string& secret = kPassphrase) { guest_.request.keys = {{"", secret}}; }
 
   guest::Answer serve(guest::Mode mode, const std::vector<GuestDisk>& disks,

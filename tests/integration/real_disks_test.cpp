@@ -225,20 +225,12 @@ TEST_F(RealDisks, UsrAndVarOfTheirOwn) {
     EXPECT_THAT(fstab->diff, testing::ContainsRegex("\\+UUID=[-0-9a-f]+" + std::string(place)));
 }
 
-// The two that this machine's kernel need not know: the files are copied inside.
 class OldFilesystems : public RealDisks, public testing::WithParamInterface<std::vector<std::string>> {};
 
 TEST_P(OldFilesystems, HoldARoot) {
-  std::vector<std::string> make = GetParam();
-  std::string type = make[0].substr(5);
+  const std::string type = GetParam()[0].substr(std::string("mkfs.").size());
   put_root_on("/dev/sda", type);
-  GuestDisk plain = ext4_of_the_guest(), disk = disks_.empty("disk.raw", 96);
-  make.push_back(disk.path.string());
-  must_run(make);
-  disks_.lay_out({disk, plain}, "mount @0 " + type +
-                                    " /run/new\nmount @1 ext4 /run/old\ncopy-tree /run/old /run/new\n" +
-                                    "unmount /run/new\nunmount /run/old\n");
-  Answer answer = expect_repaired({disk}, "disk0");
+  Answer answer = expect_repaired({made_by(GetParam(), 96)}, "disk0");
   EXPECT_EQ(type_of(answer, "disk0"), type);
 }
 

@@ -28,18 +28,6 @@ class UnsoundDisks : public RealDisks {
     }
     EXPECT_EQ(sha256(disk.path), before);
   }
-  // A file system of the guest that this machine's kernel need not know.
-  GuestDisk made_by(const std::vector<std::string>& make, unsigned mebibytes) {
-    GuestDisk plain = ext4_of_the_guest("plain.raw"), disk = disks_.empty("disk.raw", mebibytes);
-    std::vector<std::string> command = make;
-    command.push_back(disk.path.string());
-    must_run(command);
-    std::string type = make[0].substr(5);
-    disks_.lay_out({disk, plain}, "mount @0 " + type +
-                                      " /run/new\nmount @1 ext4 /run/old\ncopy-tree /run/old /run/new\n" +
-                                      "unmount /run/new\nunmount /run/old\n");
-    return disk;
-  }
 };
 
 // --- Asleep.
