@@ -15,9 +15,9 @@
 #include "runner/image/byte_order.h"
 #include "runner/image/chunk.h"
 #include "runner/image/conversion_base.h"
-#include "runner/image/deflate.h"
 #include "runner/image/located_file.h"
 #include "runner/image/piece_maker.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {

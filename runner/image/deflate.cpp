@@ -2,7 +2,6 @@
 
 #include <libdeflate.h>
 
-#include <cstring>
 #include <new>
 
 namespace hyper2kvm::image {
@@ -51,13 +50,6 @@ std::span<const std::byte> deflate_part(std::span<const std::byte> zlib) {
       (method & 0x0f) == 8 && (method >> 4) <= 7 && (method * 256 + flags) % 31 == 0 && (flags & 0x20) == 0;
   if (!usual) return {};
   return zlib.subspan(2, zlib.size() - 6);
-}
-
-bool is_zero(std::span<const std::byte> bytes) {
-  // Most data differ at once; memcmp with itself, shifted, is the fastest portable rest.
-  if (bytes.empty()) return true;
-  if (bytes[0] != std::byte{0} || bytes.back() != std::byte{0}) return false;
-  return std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 }  // namespace hyper2kvm::image

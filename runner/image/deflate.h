@@ -47,6 +47,4 @@ class Deflater {
 // header is none that a grain may have (RFC 1950: deflate, a window of at most 32 KiB, no preset dictionary).
 std::span<const std::byte> deflate_part(std::span<const std::byte> zlib);
 
-bool is_zero(std::span<const std::byte> bytes);
-
 }  // namespace hyper2kvm::image

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "runner/image/byte_order.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
@@ -20,10 +21,6 @@ constexpr std::uint32_t kSmallestZlib = 7;
 
 [[noreturn]] void damaged(const std::string& name, const std::string& problem) {
   throw os::Error(os::ErrorKind::kInvalid, name, problem, "The export is damaged: export the machine again.");
-}
-
-bool all_zero(std::span<const std::byte> bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 // Walks directory and tables in order and calls visit(table, grain, sector) for each grain they list.
@@ -147,7 +144,7 @@ std::size_t GrainStream::parse(std::span<const std::byte> window, std::vector<Gr
     switch (type) {
       case kEndMarker:
         // All zeroes. qemu-img writes none, and pads with zeroes.
-        if (!all_zero(rest.first(kSectorSize)))
+        if (!is_zero(rest.first(kSectorSize)))
           refuse("the marker at sector " + std::to_string(sector) + " makes no sense");
         ended_ = layout_.has_footer;
         break;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "runner/image/deflate.h"
+#include "runner/image/zeroes.h"
 
 namespace hyper2kvm::image {
 

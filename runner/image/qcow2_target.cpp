@@ -2,10 +2,10 @@
 #include <algorithm>
 
 #include "runner/image/byte_order.h"
-#include "runner/image/deflate.h"
 #include "runner/image/qcow2_format.h"
 #include "runner/image/qcow2_tables.h"
 #include "runner/image/target.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "runner/image/conversion.h"
-#include "runner/image/deflate.h"
 #include "runner/image/edge.h"
 #include "runner/image/target.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {

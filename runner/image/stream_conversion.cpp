@@ -17,6 +17,7 @@
 #include "runner/image/grain_stream.h"
 #include "runner/image/located_file.h"
 #include "runner/image/piece_maker.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {

@@ -1,9 +1,9 @@
 #include "runner/image/vdi_header.h"
 
-#include <algorithm>
 #include <string_view>
 
 #include "runner/image/byte_order.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
@@ -34,11 +34,7 @@ VdiHeader parse_vdi_header(std::span<const std::byte> bytes, std::uint64_t lengt
   const std::uint32_t block_size = load_little<std::uint32_t>(bytes, 376);
   const std::uint64_t blocks = load_little<std::uint32_t>(bytes, 384);
   const std::uint64_t allocated = load_little<std::uint32_t>(bytes, 388);
-  auto has_uuid = [&](std::size_t at) {
-    return std::any_of(bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                       bytes.begin() + static_cast<std::ptrdiff_t>(at) + 16,
-                       [](std::byte byte) { return byte != std::byte{0}; });
-  };
+  auto has_uuid = [&](std::size_t at) { return !is_zero(bytes.subspan(at, 16)); };
   if (version != 0x00010001)
     refuse(name,
            "is a VDI of version " + std::to_string(version >> 16) + "." + std::to_string(version & 0xffff) +

@@ -8,9 +8,9 @@
 #include <random>
 
 #include "runner/image/byte_order.h"
-#include "runner/image/deflate.h"
 #include "runner/image/target.h"
 #include "runner/image/vdi_blocks.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {

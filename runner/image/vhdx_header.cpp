@@ -1,12 +1,12 @@
 #include "runner/image/vhdx_header.h"
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
 #include <vector>
 
 #include "runner/image/byte_order.h"
+#include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
@@ -72,8 +72,7 @@ VhdxHeader read_vhdx_header(const std::function<void(std::uint64_t, std::span<st
     if (found && number <= highest) continue;
     found = true;
     highest = number;
-    needs_replay = std::any_of(header.begin() + 48, header.begin() + 64,
-                               [](std::byte byte) { return byte != std::byte{0}; });
+    needs_replay = !is_zero(std::span(header).subspan(48, 16));
   }
   if (!found) refuse(name, "has no valid VHDX header");
   if (needs_replay)

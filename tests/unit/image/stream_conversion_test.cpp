@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "runner/image/conversion.h"
-#include "runner/image/deflate.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 #include "tests/unit/image/disks.h"

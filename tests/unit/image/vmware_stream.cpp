@@ -8,7 +8,7 @@
 #include <string>
 
 #include "runner/image/byte_order.h"
-#include "runner/image/deflate.h"
+#include "runner/image/zeroes.h"
 
 namespace hyper2kvm::image::testing {
 namespace {
