@@ -4,6 +4,7 @@
 #include <span>
 
 #include "runner/image/byte_order.h"
+#include "runner/image/vdi_format.h"
 
 namespace hyper2kvm::image {
 
@@ -29,7 +30,7 @@ VdiBlocks::Page& VdiBlocks::page(std::uint64_t number) {
 }
 
 void VdiBlocks::read(Page& fresh) const {
-  std::fill(fresh.entries.begin(), fresh.entries.end(), kUnallocated);
+  std::fill(fresh.entries.begin(), fresh.entries.end(), vdi::kUnallocated);
   if (!in_file_[fresh.number]) return;
   const std::span entries =
       std::span(fresh.entries).first(static_cast<std::size_t>(entries_of(fresh.number)));
@@ -47,7 +48,7 @@ void VdiBlocks::write(const Page& own) {
 
 void VdiBlocks::write_out() {
   cache_.store_changed([this](const Page& changed) { write(changed); });
-  Page untouched{0, false, std::vector<std::uint32_t>(kEntries, kUnallocated)};
+  Page untouched{0, false, std::vector<std::uint32_t>(kEntries, vdi::kUnallocated)};
   for (; untouched.number < in_file_.size(); ++untouched.number)
     if (!in_file_[untouched.number]) write(untouched);
 }

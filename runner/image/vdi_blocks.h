@@ -15,12 +15,10 @@ namespace hyper2kvm::image {
 
 class VdiBlocks {
  public:
-  static constexpr std::uint32_t kUnallocated = 0xffffffff;
-
   // map_offset: of the map in the file, in bytes; count: blocks of the disk.
   VdiBlocks(TargetFile& file, std::uint64_t map_offset, std::uint64_t count);
   std::uint64_t count() const { return count_; }
-  // block must be below count().
+  // Which block of the file, or vdi::kUnallocated. block must be below count().
   std::uint32_t at(std::uint64_t block) { return page(block / kEntries).entries[block % kEntries]; }
   void set(std::uint64_t block, std::uint32_t place);
   // All of the map. Throws os::Error as writing does, here and in the others where a page goes out.

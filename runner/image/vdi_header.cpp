@@ -3,14 +3,12 @@
 #include <string_view>
 
 #include "runner/image/byte_order.h"
+#include "runner/image/vdi_format.h"
 #include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
-
-constexpr std::uint32_t kSignature = 0xbeda107f;
-constexpr std::uint64_t kBlockSize = 1u << 20;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& problem,
                          std::string_view advice = "The image is damaged: export or copy it again.") {
@@ -20,11 +18,11 @@ constexpr std::uint64_t kBlockSize = 1u << 20;
 }  // namespace
 
 bool has_vdi_magic(std::span<const std::byte> bytes) {
-  return bytes.size() >= 68 && load_little<std::uint32_t>(bytes, 64) == kSignature;
+  return bytes.size() >= 68 && load_little<std::uint32_t>(bytes, 64) == vdi::kSignature;
 }
 
 VdiHeader parse_vdi_header(std::span<const std::byte> bytes, std::uint64_t length, const std::string& name) {
-  if (bytes.size() < kVdiHeaderSize || !has_vdi_magic(bytes)) refuse(name, "has no VDI header");
+  if (bytes.size() < vdi::kHeaderSize || !has_vdi_magic(bytes)) refuse(name, "has no VDI header");
   const std::uint32_t version = load_little<std::uint32_t>(bytes, 68);
   const std::uint32_t type = load_little<std::uint32_t>(bytes, 76);
   const std::uint64_t map_offset = load_little<std::uint32_t>(bytes, 340);
@@ -35,27 +33,27 @@ VdiHeader parse_vdi_header(std::span<const std::byte> bytes, std::uint64_t lengt
   const std::uint64_t blocks = load_little<std::uint32_t>(bytes, 384);
   const std::uint64_t allocated = load_little<std::uint32_t>(bytes, 388);
   auto has_uuid = [&](std::size_t at) { return !is_zero(bytes.subspan(at, 16)); };
-  if (version != 0x00010001)
+  if (version != vdi::kVersion)
     refuse(name,
            "is a VDI of version " + std::to_string(version >> 16) + "." + std::to_string(version & 0xffff) +
                ", and 1.1 is known",
            "Convert it with VBoxManage first.");
-  if (type == 4 || has_uuid(424) || has_uuid(440))
+  if (type == vdi::kDifference || has_uuid(424) || has_uuid(440))
     refuse(name, "is the difference to another disk, not a whole disk",
            "Clone the disk with VBoxManage, which merges its snapshots.");
-  if (type != 1 && type != 2)
+  if (type != vdi::kDynamic && type != vdi::kFixed)
     refuse(name, "is a VDI of a kind that is not known (" + std::to_string(type) + ")");
-  if (sector_size != 512 || block_size != kBlockSize)
+  if (sector_size != vdi::kSectorSize || block_size != vdi::kBlockSize)
     refuse(name, "has blocks of " + std::to_string(block_size) + " bytes and sectors of " +
                      std::to_string(sector_size) + ", and 1 MiB and 512 are known");
-  if (virtual_size == 0 || virtual_size / kBlockSize >= 0x3fffffff ||
-      divide_up(virtual_size, kBlockSize) > blocks)
+  if (virtual_size == 0 || virtual_size / vdi::kBlockSize >= 0x3fffffff ||
+      divide_up(virtual_size, vdi::kBlockSize) > blocks)
     refuse(name, "says that its disk has " + std::to_string(virtual_size) + " bytes and " +
                      std::to_string(blocks) + " blocks, which contradict each other");
-  if (map_offset % 512 != 0 || data_offset % 512 != 0 || map_offset > length ||
+  if (map_offset % vdi::kSectorSize != 0 || data_offset % vdi::kSectorSize != 0 || map_offset > length ||
       blocks * 4 > length - map_offset)
     refuse(name, "has its block map past the end of the file");
-  if (data_offset > length || allocated > divide_up(length - data_offset, kBlockSize))
+  if (data_offset > length || allocated > divide_up(length - data_offset, vdi::kBlockSize))
     refuse(name, "ends too early: " + std::to_string(allocated) + " blocks are not all there",
            "The file is truncated: export or copy it again.");
   return VdiHeader{virtual_size, map_offset, data_offset};

@@ -2,13 +2,11 @@
 #include <algorithm>
 
 #include "runner/image/block_map.h"
+#include "runner/image/vdi_format.h"
 #include "runner/image/vdi_header.h"
 
 namespace hyper2kvm::image {
 namespace {
-
-constexpr std::uint64_t kBlockSize = 1u << 20;
-constexpr std::uint32_t kFirstSpecial = 0xfffffffe;  // discarded, and never written
 
 class VdiMap : public BlockMap {
  public:
@@ -16,13 +14,13 @@ class VdiMap : public BlockMap {
       : BlockMap(std::move(file), header.virtual_size), header_(header) {}
 
   Mapping at(std::uint64_t offset) override {
-    const std::uint64_t in_block = offset % kBlockSize;
+    const std::uint64_t in_block = offset % vdi::kBlockSize;
     Mapping mapping;
-    mapping.length = std::min(kBlockSize - in_block, virtual_size_ - offset);
-    const std::uint32_t block = little<std::uint32_t>(header_.map_offset + offset / kBlockSize * 4);
-    if (block >= kFirstSpecial) return mapping;
+    mapping.length = std::min(vdi::kBlockSize - in_block, virtual_size_ - offset);
+    const std::uint32_t block = little<std::uint32_t>(header_.map_offset + offset / vdi::kBlockSize * 4);
+    if (block == vdi::kUnallocated || block == vdi::kDiscarded) return mapping;
     mapping.kind = Mapping::Kind::kData;
-    mapping.file_offset = header_.data_offset + block * kBlockSize + in_block;
+    mapping.file_offset = header_.data_offset + block * vdi::kBlockSize + in_block;
     check_inside(mapping.file_offset, mapping.length, offset);
     return mapping;
   }

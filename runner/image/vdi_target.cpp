@@ -1,8 +1,7 @@
 // VDI, dynamic: blocks of 1 MiB in the order in which they are first written; a piece is a part of its block,
 // the rest of the block stays a hole of the file.
 //
-// Source: VirtualBox's VDICore.h as QEMU's block/vdi.c documents it: header of 512 bytes, block map of 32-bit
-// numbers, blocks. All numbers are little endian.
+// The file is a header, the block map of 32-bit numbers, and the blocks; all numbers are little endian.
 #include <algorithm>
 #include <array>
 #include <random>
@@ -10,23 +9,22 @@
 #include "runner/image/byte_order.h"
 #include "runner/image/target.h"
 #include "runner/image/vdi_blocks.h"
+#include "runner/image/vdi_format.h"
 #include "runner/image/zeroes.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
 
-constexpr std::uint64_t kBlockSize = 1u << 20;
 // The header says in 32 bits where the blocks begin, which is behind a map of 4 bytes a block.
 constexpr std::uint64_t kMostBlocks = 0x3ff00000;
-constexpr std::size_t kHeaderSize = 512;
 
 class VdiTarget : public Target {
  public:
   VdiTarget(const std::filesystem::path& path, std::uint64_t virtual_size)
       : Target(path, virtual_size),
-        blocks_(file_, kHeaderSize, divide_up(virtual_size, kBlockSize)),
-        data_offset_(round_up<std::uint64_t>(kHeaderSize + blocks_.count() * 4, kBlockSize)) {}
+        blocks_(file_, vdi::kHeaderSize, divide_up(virtual_size, vdi::kBlockSize)),
+        data_offset_(round_up<std::uint64_t>(vdi::kHeaderSize + blocks_.count() * 4, vdi::kBlockSize)) {}
 
   void place(std::span<const Piece> pieces, std::vector<Placed>& placed) override {
     for (const Piece& piece : pieces) {
@@ -38,7 +36,7 @@ class VdiTarget : public Target {
       for_each_block(piece.guest_offset, piece.bytes.size(),
                      [&](std::uint64_t block, std::uint64_t in_block, std::size_t done, std::size_t part) {
                        std::uint32_t place = blocks_.at(block);
-                       if (place == VdiBlocks::kUnallocated) blocks_.set(block, place = allocated_++);
+                       if (place == vdi::kUnallocated) blocks_.set(block, place = allocated_++);
                        placed.push_back(Placed{offset_of(place) + in_block, piece.bytes.subspan(done, part)});
                      });
     }
@@ -61,7 +59,7 @@ class VdiTarget : public Target {
     for_each_block(guest_offset, length,
                    [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t, std::uint64_t part) {
                      const std::uint32_t place = blocks_.at(block);
-                     if (place == VdiBlocks::kUnallocated) return;
+                     if (place == vdi::kUnallocated) return;
                      std::uint64_t at = offset_of(place) + in_block;
                      std::uint64_t end = file_.size();
                      if (at < end) file_.zero_at(at, std::min(part, end - at));
@@ -70,41 +68,39 @@ class VdiTarget : public Target {
 
   std::uint64_t finish() override {
     blocks_.write_out();
-    file_.truncate(data_offset_ + allocated_ * kBlockSize);
+    file_.truncate(data_offset_ + allocated_ * vdi::kBlockSize);
     write_header();
     return file_.finish();
   }
 
  private:
-  static constexpr std::size_t kSector = 512;
-
   template <typename Visit>
   static void for_each_block(std::uint64_t guest_offset, std::uint64_t length, Visit visit) {
     for (std::uint64_t done = 0; done < length;) {
-      std::uint64_t in_block = (guest_offset + done) % kBlockSize;
-      std::uint64_t part = std::min(kBlockSize - in_block, length - done);
-      visit((guest_offset + done) / kBlockSize, in_block, done, part);
+      std::uint64_t in_block = (guest_offset + done) % vdi::kBlockSize;
+      std::uint64_t part = std::min(vdi::kBlockSize - in_block, length - done);
+      visit((guest_offset + done) / vdi::kBlockSize, in_block, done, part);
       done += part;
     }
   }
 
   std::uint64_t offset_of(std::uint32_t place) const {
-    return data_offset_ + std::uint64_t{place} * kBlockSize;
+    return data_offset_ + std::uint64_t{place} * vdi::kBlockSize;
   }
 
   void write_header() {
-    std::array<std::byte, kHeaderSize> header{};
+    std::array<std::byte, vdi::kHeaderSize> header{};
     constexpr std::string_view kText = "<<< Oracle VM VirtualBox Disk Image >>>\n";
     std::memcpy(header.data(), kText.data(), kText.size());
-    store_little<std::uint32_t>(header, 64, 0xbeda107f);
-    store_little<std::uint32_t>(header, 68, 0x00010001);
+    store_little<std::uint32_t>(header, 64, vdi::kSignature);
+    store_little<std::uint32_t>(header, 68, vdi::kVersion);
     store_little<std::uint32_t>(header, 72, 0x190);  // size of the header's own part
-    store_little<std::uint32_t>(header, 76, 1);      // dynamic
-    store_little<std::uint32_t>(header, 340, kHeaderSize);
+    store_little<std::uint32_t>(header, 76, vdi::kDynamic);
+    store_little<std::uint32_t>(header, 340, vdi::kHeaderSize);
     store_little<std::uint32_t>(header, 344, static_cast<std::uint32_t>(data_offset_));
-    store_little<std::uint32_t>(header, 360, kSector);
-    store_little<std::uint64_t>(header, 368, round_up<std::uint64_t>(virtual_size_, kSector));
-    store_little<std::uint32_t>(header, 376, kBlockSize);
+    store_little<std::uint32_t>(header, 360, vdi::kSectorSize);
+    store_little<std::uint64_t>(header, 368, round_up<std::uint64_t>(virtual_size_, vdi::kSectorSize));
+    store_little<std::uint32_t>(header, 376, vdi::kBlockSize);
     store_little<std::uint32_t>(header, 384, static_cast<std::uint32_t>(blocks_.count()));
     store_little<std::uint32_t>(header, 388, allocated_);
     // Two random UUIDs (version 4): of the image and of its last snapshot. No parent.
@@ -125,7 +121,7 @@ class VdiTarget : public Target {
 }  // namespace
 
 std::unique_ptr<Target> create_vdi_target(const std::filesystem::path& path, std::uint64_t virtual_size) {
-  if (virtual_size / kBlockSize >= kMostBlocks)
+  if (virtual_size / vdi::kBlockSize >= kMostBlocks)
     throw os::Error(os::ErrorKind::kInvalid, path.string(),
                     "a VDI cannot hold a disk of " + std::to_string(virtual_size) + " bytes",
                     "Choose qcow2 or raw as the output format.");
