@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <vector>
 
 #include "runner/image/byte_order.h"
@@ -51,19 +50,14 @@ std::uint64_t virtual_size_of(const LocatedFile& file, contract::OutputFormat fo
     case contract::OutputFormat::kRaw:
       return file.length();
     case contract::OutputFormat::kQcow2: {
-      std::vector<std::byte> window(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length()));
-      file.read_exactly_at(0, window);
-      Qcow2Header header = parse_qcow2_header(window, file.length(), file.name());
+      const Qcow2Header header = read_qcow2_header(file);
       if (!header.backing_file.empty() || header.has_data_file)
         damaged(file.name(), "the image refers to another file");
       return header.virtual_size;
     }
-    case contract::OutputFormat::kVdi: {
+    case contract::OutputFormat::kVdi:
       // qemu-img check does not notice when the end of a VDI is missing; this does.
-      std::vector<std::byte> header(kVdiHeaderSize);
-      file.read_exactly_at(0, header);
-      return parse_vdi_header(header, file.length(), file.name()).virtual_size;
-    }
+      return read_vdi_header(file).virtual_size;
   }
   return 0;
 }

@@ -101,6 +101,12 @@ StreamLayout read_stream_layout(const ReadAt& read, std::uint64_t length, const 
   return layout;
 }
 
+StreamLayout read_stream_layout(const LocatedFile& file) {
+  return read_stream_layout(
+      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
+      file.length(), file.name());
+}
+
 GrainStream::GrainStream(const StreamLayout& layout, const std::string& name)
     : layout_(layout), name_(name), skip_(layout.header.overhead * kSectorSize) {}
 

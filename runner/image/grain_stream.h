@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "runner/image/grain_ledger.h"
+#include "runner/image/located_file.h"
 #include "runner/image/vmdk_header.h"
 #include "runner/os/stop.h"
 
@@ -49,6 +50,7 @@ using ReadAt = std::function<void(std::uint64_t offset, std::span<std::byte>)>;
 
 // Reads header and, where the header points there, footer. Throws os::Error (kInvalid).
 StreamLayout read_stream_layout(const ReadAt& read, std::uint64_t length, const std::string& name);
+StreamLayout read_stream_layout(const LocatedFile& file);
 
 class GrainStream {
  public:

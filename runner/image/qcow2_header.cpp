@@ -1,5 +1,8 @@
 #include "runner/image/qcow2_header.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "runner/image/byte_order.h"
 #include "runner/image/qcow2_format.h"
 #include "runner/os/error.h"
@@ -122,6 +125,13 @@ Qcow2Header parse_qcow2_header(std::span<const std::byte> window, std::uint64_t 
   }
   if (header_size <= extensions_end) parse_extensions(window, header_size, extensions_end, header, name);
   return header;
+}
+
+Qcow2Header read_qcow2_header(const LocatedFile& file) {
+  std::vector<std::byte> window(
+      static_cast<std::size_t>(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length())));
+  file.read_exactly_at(0, window);
+  return parse_qcow2_header(window, file.length(), file.name());
 }
 
 }  // namespace hyper2kvm::image

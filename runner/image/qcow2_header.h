@@ -1,14 +1,14 @@
-// The header of a qcow2 file that somebody else has made, every number checked before it is believed. Parsing
-// only: no file is opened.
+// The header of a qcow2 file that somebody else has made, every number checked before it is believed.
 //
 // Source: docs/interop/qcow2.txt of QEMU 7.2, sections "Header" and "Header extensions".
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
+
+#include "runner/image/located_file.h"
 
 namespace hyper2kvm::image {
 
@@ -36,5 +36,7 @@ bool has_qcow2_magic(std::span<const std::byte> bytes);
 // (kInvalid) for what is damaged, encrypted, marked as corrupt, or needs a feature that is not known.
 Qcow2Header parse_qcow2_header(std::span<const std::byte> window, std::uint64_t length,
                                const std::string& name);
+// The same of a file.
+Qcow2Header read_qcow2_header(const LocatedFile& file);
 
 }  // namespace hyper2kvm::image

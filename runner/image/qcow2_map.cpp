@@ -109,10 +109,7 @@ class Qcow2Map : public BlockMap {
 
 std::unique_ptr<BlockMap> open_map(const ImageLocation& location, std::optional<std::uint64_t> data_length) {
   LocatedFile file(location);
-  std::vector<std::byte> window(
-      static_cast<std::size_t>(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length())));
-  file.read_exactly_at(0, window);
-  Qcow2Header header = parse_qcow2_header(window, file.length(), file.name());
+  const Qcow2Header header = read_qcow2_header(file);
   const std::uint64_t length = data_length.value_or(file.length());
   return std::make_unique<Qcow2Map>(std::move(file), header, length);
 }

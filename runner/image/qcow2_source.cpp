@@ -46,13 +46,7 @@ struct Link {
 
 Link open_link(const ImageLocation& location, bool is_raw) {
   LocatedFile file(location);
-  Link link{location, is_raw, {}};
-  if (is_raw) return link;
-  std::vector<std::byte> window(
-      static_cast<std::size_t>(std::min<std::uint64_t>(kQcow2HeaderWindow, file.length())));
-  file.read_exactly_at(0, window);
-  link.header = parse_qcow2_header(window, file.length(), file.name());
-  return link;
+  return {location, is_raw, is_raw ? Qcow2Header{} : read_qcow2_header(file)};
 }
 
 std::optional<Link> open_backing(const Link& link) {

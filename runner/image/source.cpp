@@ -85,18 +85,13 @@ SourceImage open_vhd(const ImageLocation& location, const std::string& name_pref
 
 SourceImage open_vhdx(const ImageLocation& location, const std::string& name_prefix) {
   LocatedFile file(location);
-  VhdxHeader header = read_vhdx_header(
-      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
-      file.length(), file.name());
-  return begin_mapped(location, SourceFormat::kVhdx, header.virtual_size, "vhdx", name_prefix);
+  return begin_mapped(location, SourceFormat::kVhdx, read_vhdx_header(file).virtual_size, "vhdx",
+                      name_prefix);
 }
 
 SourceImage open_vdi(const ImageLocation& location, const std::string& name_prefix) {
   LocatedFile file(location);
-  std::vector<std::byte> bytes(kVdiHeaderSize);
-  file.read_exactly_at(0, bytes);
-  VdiHeader header = parse_vdi_header(bytes, file.length(), file.name());
-  return begin_mapped(location, SourceFormat::kVdi, header.virtual_size, "vdi", name_prefix);
+  return begin_mapped(location, SourceFormat::kVdi, read_vdi_header(file).virtual_size, "vdi", name_prefix);
 }
 
 SourceImage open_format(const ImageLocation& location, SourceFormat format, const std::string& name_prefix) {

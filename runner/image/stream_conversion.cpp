@@ -50,7 +50,7 @@ class StreamConversion : public ConversionBase {
     auto read = [&](std::uint64_t offset, std::span<std::byte> bytes) {
       file.read_exactly_at(offset, bytes);
     };
-    StreamLayout layout = read_stream_layout(read, file.length(), name());
+    const StreamLayout layout = read_stream_layout(file);
     capacity_ = layout.header.capacity * kSectorSize;
     GrainStream stream(layout, name());
 

@@ -1,5 +1,6 @@
 #include "runner/image/vdi_header.h"
 
+#include <array>
 #include <string_view>
 
 #include "runner/image/byte_order.h"
@@ -21,8 +22,13 @@ bool has_vdi_magic(std::span<const std::byte> bytes) {
   return bytes.size() >= 68 && load_little<std::uint32_t>(bytes, 64) == vdi::kSignature;
 }
 
-VdiHeader parse_vdi_header(std::span<const std::byte> bytes, std::uint64_t length, const std::string& name) {
-  if (bytes.size() < vdi::kHeaderSize || !has_vdi_magic(bytes)) refuse(name, "has no VDI header");
+VdiHeader read_vdi_header(const LocatedFile& file) {
+  std::array<std::byte, vdi::kHeaderSize> header;
+  file.read_exactly_at(0, header);
+  const std::span<const std::byte> bytes(header);
+  const std::uint64_t length = file.length();
+  const std::string& name = file.name();
+  if (!has_vdi_magic(bytes)) refuse(name, "has no VDI header");
   const std::uint32_t version = load_little<std::uint32_t>(bytes, 68);
   const std::uint32_t type = load_little<std::uint32_t>(bytes, 76);
   const std::uint64_t map_offset = load_little<std::uint32_t>(bytes, 340);

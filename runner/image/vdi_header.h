@@ -1,14 +1,13 @@
-// The header of a VDI. Parsing only. Source: VirtualBox's VDICore.h, as QEMU's block/vdi.c documents it.
+// The header of a VDI. Source: VirtualBox's VDICore.h, as QEMU's block/vdi.c documents it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
+
+#include "runner/image/located_file.h"
 
 namespace hyper2kvm::image {
-
-constexpr std::size_t kVdiHeaderSize = 512;
 
 struct VdiHeader {
   std::uint64_t virtual_size = 0;  // bytes
@@ -17,8 +16,7 @@ struct VdiHeader {
 };
 
 bool has_vdi_magic(std::span<const std::byte> bytes);
-// bytes: kVdiHeaderSize of them; length: of the file. Throws os::Error (kInvalid) for what is damaged and for
-// a disk that is the difference to another.
-VdiHeader parse_vdi_header(std::span<const std::byte> bytes, std::uint64_t length, const std::string& name);
+// Throws os::Error (kInvalid) for what is damaged and for a disk that is the difference to another.
+VdiHeader read_vdi_header(const LocatedFile& file);
 
 }  // namespace hyper2kvm::image

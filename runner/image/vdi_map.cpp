@@ -33,9 +33,7 @@ class VdiMap : public BlockMap {
 
 std::unique_ptr<BlockMap> open_vdi_map(const ImageLocation& location) {
   LocatedFile file(location);
-  std::vector<std::byte> bytes(kVdiHeaderSize);
-  file.read_exactly_at(0, bytes);
-  VdiHeader header = parse_vdi_header(bytes, file.length(), file.name());
+  const VdiHeader header = read_vdi_header(file);
   return std::make_unique<VdiMap>(std::move(file), header);
 }
 

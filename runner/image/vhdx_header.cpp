@@ -149,4 +149,10 @@ VhdxHeader read_vhdx_header(const std::function<void(std::uint64_t, std::span<st
   return result;
 }
 
+VhdxHeader read_vhdx_header(const LocatedFile& file) {
+  return read_vhdx_header(
+      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
+      file.length(), file.name());
+}
+
 }  // namespace hyper2kvm::image

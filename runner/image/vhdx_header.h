@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include "runner/image/located_file.h"
+
 namespace hyper2kvm::image {
 
 struct VhdxHeader {
@@ -20,5 +22,7 @@ bool has_vhdx_magic(std::span<const std::byte> bytes);
 // os::Error (kInvalid) for what is damaged, a differencing disk, and a log that was not replayed.
 VhdxHeader read_vhdx_header(const std::function<void(std::uint64_t, std::span<std::byte>)>& read,
                             std::uint64_t length, const std::string& name);
+// The same of a file.
+VhdxHeader read_vhdx_header(const LocatedFile& file);
 
 }  // namespace hyper2kvm::image

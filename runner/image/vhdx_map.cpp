@@ -63,9 +63,7 @@ class VhdxMap : public BlockMap {
 
 std::unique_ptr<BlockMap> open_vhdx_map(const ImageLocation& location) {
   LocatedFile file(location);
-  VhdxHeader header = read_vhdx_header(
-      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
-      file.length(), file.name());
+  const VhdxHeader header = read_vhdx_header(file);
   return std::make_unique<VhdxMap>(std::move(file), header);
 }
 

@@ -57,10 +57,8 @@ class VmdkMap : public BlockMap {
 
 std::unique_ptr<BlockMap> open_vmdk_map(const ImageLocation& location) {
   LocatedFile file(location);
-  StreamLayout layout = read_stream_layout(
-      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
-      file.length(), file.name());
-  return std::make_unique<VmdkMap>(std::move(file), layout.header);
+  const SparseHeader header = read_stream_layout(file).header;
+  return std::make_unique<VmdkMap>(std::move(file), header);
 }
 
 }  // namespace hyper2kvm::image

@@ -60,9 +60,7 @@ void check_flat_extent(const DescriptorExtent& extent, const std::filesystem::pa
 bool check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::path& path,
                          std::uint64_t length) {
   LocatedFile file(ImageLocation{path, 0, length, {}});
-  StreamLayout layout = read_stream_layout(
-      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
-      file.length(), file.name());
+  const StreamLayout layout = read_stream_layout(file);
   if (layout.header.capacity != extent.sectors)
     refuse(path.string(),
            "has " + std::to_string(layout.header.capacity) + " sectors, and its descriptor says " +
@@ -152,9 +150,7 @@ SourceImage open_vmdk(const ImageLocation& location, const std::string& name_pre
            "If it is a disk's plain data (a -flat.vmdk), name its descriptor instead, or give its format as "
            "raw.");
 
-  StreamLayout layout = read_stream_layout(
-      [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read_exactly_at(offset, bytes); },
-      file.length(), file.name());
+  const StreamLayout layout = read_stream_layout(file);
   check_embedded_descriptor(file, layout.header);
   SourceImage source;
   source.location = location;
