@@ -8,7 +8,6 @@
 #include "runner/image/byte_order.h"
 #include "runner/image/chunk.h"
 #include "runner/image/conversion.h"
-#include "runner/image/digest.h"
 #include "runner/image/edge.h"
 #include "runner/image/located_file.h"
 #include "runner/image/qcow2_header.h"
@@ -94,25 +93,23 @@ CheckResult check_image(const std::filesystem::path& path, contract::OutputForma
     os::File opened = os::File::open(path, os::File::Mode::kRead);
     ImageLocation location{path, 0, opened.size(), {}};
     LocatedFile file(location);
+    const bool raw = format == contract::OutputFormat::kRaw;
     std::uint64_t expected = virtual_size;
     if (format == contract::OutputFormat::kVdi) expected = round_up<std::uint64_t>(virtual_size, 512);
     std::uint64_t found = virtual_size_of(file, format);
     // A block device may be larger than the disk that was written to it.
-    bool right = found == expected || (format == contract::OutputFormat::kRaw && found > expected &&
-                                       std::filesystem::is_block_file(path));
-    if (!right)
+    if (found != expected && !(raw && found > expected && std::filesystem::is_block_file(path)))
       damaged(path.string(), "the image holds a disk of " + std::to_string(found) + " bytes instead of " +
                                  std::to_string(expected));
     CheckResult result;
-    if (format == contract::OutputFormat::kRaw) {
+    if (raw) {
       result.checker = "size and readability";
     } else {
       run_qemu_img_check(path, format == contract::OutputFormat::kQcow2 ? "qcow2" : "vdi", stop);
       result.checker = "qemu-img check";
     }
-    location.length = std::min<std::uint64_t>(
-        location.length, format == contract::OutputFormat::kRaw ? virtual_size : location.length);
-    if (format == contract::OutputFormat::kRaw && holes_of(opened) > kMostHolesHashed)
+    if (raw) location.length = std::min(location.length, virtual_size);
+    if (raw && holes_of(opened) > kMostHolesHashed)
       read_data(location, stop, limiter);
     else
       result.sha256 = sha256_of(location, {}, stop, limiter);

@@ -12,7 +12,6 @@
 
 #include "runner/image/digest.h"
 #include "runner/image/target_file.h"
-#include "runner/os/stop.h"
 
 namespace hyper2kvm::image {
 
@@ -30,11 +29,11 @@ struct Chunk {
   }
 };
 
-// A fixed number of chunks, so memory has a bound. take() waits until one is free. Outlives what it gave out.
+// A fixed number of chunks, so memory has a bound. What it gave out may outlive it. Thread-safe.
 class ChunkPool {
  public:
   ChunkPool(std::size_t count, std::size_t head, std::size_t size);
-  // wait is called about every 50 ms while there is none; it throws to end the waiting.
+  // Waits until one is free: wait is called about every 50 ms meanwhile; it throws to end the waiting.
   std::shared_ptr<Chunk> take(const std::function<void()>& wait);
 
  private:
@@ -46,7 +45,7 @@ class ChunkPool {
   std::shared_ptr<Shelf> shelf_;
 };
 
-// Hashes chunks on a thread of its own, in the order in which they are given to it.
+// Hashes chunks on a thread of its own, in the order in which they are given to it, by one other thread.
 class HashThread {
  public:
   HashThread();

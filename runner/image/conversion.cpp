@@ -45,9 +45,7 @@ ConversionBase::ConversionBase(const SourceImage& source, const std::filesystem:
       options_(options),
       name_(display_name(source.location)),
       target_name_(target.string()),
-      target_(create_target(source, target, options)),
-      limiter_(options.limiter) {
-  if (!limiter_ && options.rate_limit != 0) limiter_ = std::make_shared<RateLimiter>(options.rate_limit);
+      target_(create_target(source, target, options)) {
   result_.virtual_size = source.virtual_size;
   result_.compressed = packing().has_value();
 }
@@ -69,7 +67,7 @@ void ConversionBase::deliver(std::span<const Piece> pieces, std::uint64_t weight
   turn.take();
   target_->place(pieces, placed);
   turn.give_back();
-  if (limiter_) {
+  if (limiter() != nullptr) {
     std::uint64_t bytes = 0;
     for (const Placed& part : placed) bytes += part.bytes.size();
     limit_rate(bytes, crew);
@@ -79,7 +77,7 @@ void ConversionBase::deliver(std::span<const Piece> pieces, std::uint64_t weight
 }
 
 void ConversionBase::limit_rate(std::uint64_t bytes, OrderedCrew& crew) {
-  if (limiter_ && bytes > 0) limiter_->pass(bytes, [&] { crew.throw_if_failed(); });
+  if (limiter() != nullptr && bytes > 0) limiter()->pass(bytes, [&] { crew.throw_if_failed(); });
 }
 
 void ConversionBase::copy(const Progress& progress, const os::StopToken& stop) {
@@ -102,7 +100,7 @@ void ConversionBase::apply_overlay(const std::filesystem::path& overlay, const o
       throw os::Error(os::ErrorKind::kInternal, overlay.string(),
                       "the overlay's size is not the disk's: " + std::to_string(reader.virtual_size()) +
                           " and " + std::to_string(source_.virtual_size));
-    result_.overlay_bytes += reader.apply_to(*target_, stop, limiter_.get());
+    result_.overlay_bytes += reader.apply_to(*target_, stop, limiter());
   });
 }
 

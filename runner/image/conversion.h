@@ -31,14 +31,12 @@ struct ConversionOptions {
   ClusterCompression compression = ClusterCompression::kDeflate;
   std::optional<int> compress_level;  // 1-9, where something is compressed anew
   std::optional<std::string>
-      expected_sha256;           // of the source's bytes (file or member); a mismatch makes copy() throw
-  bool digest_source = false;    // source_sha256 is wanted, also where nothing is expected
-  bool check_grains = true;      // Adler-32 of every streamOptimized grain
-  std::uint64_t rate_limit = 0;  // bytes a second, read and written; 0 none
-  // The same for several conversions together, in place of rate_limit; may be null.
-  std::shared_ptr<RateLimiter> limiter;
-  unsigned threads = 0;           // that work on its pieces; 0: usual_threads()
-  std::filesystem::path scratch;  // private directory for sockets; must exist
+      expected_sha256;         // of the source's bytes (file or member); a mismatch makes copy() throw
+  bool digest_source = false;  // source_sha256 is wanted, also where nothing is expected
+  bool check_grains = true;    // Adler-32 of every streamOptimized grain
+  std::shared_ptr<RateLimiter> limiter;  // of all that is read and written; null: no limit
+  unsigned threads = 0;                  // that work on its pieces; 0: usual_threads()
+  std::filesystem::path scratch;         // private directory for sockets; must exist
   bool wants_digest() const { return digest_source || expected_sha256.has_value(); }
 };
 

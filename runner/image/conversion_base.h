@@ -33,7 +33,7 @@ class ConversionBase : public Conversion {
   // How the target's clusters are packed; none where they are plain.
   std::optional<ClusterCompression> packing() const;
   int level() const;
-  RateLimiter* limiter() const { return limiter_.get(); }  // null where there is no limit
+  RateLimiter* limiter() const { return options_.limiter.get(); }  // null where there is no limit
 
   // A job's last step: takes places in turn, then writes. weight: what the job counts for in done().
   void deliver(std::span<const Piece> pieces, std::uint64_t weight, OrderedCrew& crew,
@@ -49,7 +49,6 @@ class ConversionBase : public Conversion {
   std::string name_;
   std::string target_name_;
   std::unique_ptr<Target> target_;
-  std::shared_ptr<RateLimiter> limiter_;
   std::atomic<std::uint64_t> done_{0};
   ConversionResult result_;
 };

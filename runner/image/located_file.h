@@ -27,9 +27,6 @@ class LocatedFile {
   void read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) const;
   // The next range at or after offset that may hold something else than zeroes; length 0 when there is none.
   os::File::Range next_data(std::uint64_t offset) const;
-  int fd() const { return file_.fd(); }
-  // Where the image begins in its file.
-  std::uint64_t base() const { return base_; }
   // Tell the kernel to read ahead, where it listens: in general, and a range that is wanted soon.
   void expect_sequential_reads() const;
   void expect_read(std::uint64_t offset, std::uint64_t length) const;

@@ -41,11 +41,8 @@ class OrderedCrew {
   void submit(Job job);
   // Waits for all jobs; on_wait is called about every 50 ms meanwhile.
   void finish(const std::function<void()>& on_wait = {});
-  // Makes a failure of somebody else (the feeding thread's reader, a hash thread) the crew's. Any thread.
-  void fail(std::exception_ptr error);
-  // Throws what failed, or Error(kCancelled) after a stop request.
+  // Throws what failed, or Error(kCancelled) after a stop request. Any thread.
   void throw_if_failed();
-  unsigned size() const { return static_cast<unsigned>(threads_.size()); }
 
   // A job's place in the order. take() waits until all earlier jobs have given theirs back.
   class Turn {
@@ -66,6 +63,7 @@ class OrderedCrew {
     Job job;
   };
   void work(unsigned worker);
+  void fail(std::exception_ptr error);
   bool broken() const { return static_cast<bool>(error_) || closing_; }  // under mutex_
 
   const os::StopToken stop_;

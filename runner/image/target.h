@@ -57,7 +57,6 @@ class Target {
 
   // Looked at by steps that may take long. Before the first place().
   void stop_with(const os::StopToken& stop) { stop_ = stop; }
-  std::uint64_t virtual_size() const { return virtual_size_; }
 
  protected:
   Target(const std::filesystem::path& path, std::uint64_t virtual_size, bool collect_small_writes = false)

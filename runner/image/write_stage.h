@@ -44,7 +44,7 @@ class WriteStage {
   void write_parts(Window& window);
 
   Write write_;
-  std::mutex mutex_;                            // guards windows_; taken before a window's own
+  std::mutex mutex_;                            // guards windows_ and spare_; never held with a window's own
   std::list<std::shared_ptr<Window>> windows_;  // oldest first
   std::vector<AlignedBuffer> spare_;            // of windows that are done, for the next ones
 };
