@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 
+#include "runner/image/beside.h"
 #include "runner/image/conversion.h"
 #include "runner/image/edge.h"
 #include "runner/image/located_file.h"
@@ -169,11 +170,7 @@ Package open_ovf(const std::filesystem::path& path) {
   return at_edge(path.string(), [&] {
     const std::filesystem::path absolute = std::filesystem::absolute(path);
     auto find = [&](const std::string& name) -> std::optional<ImageLocation> {
-      bool plain = !name.empty() && name != "." && name != ".." &&
-                   std::all_of(name.begin(), name.end(), [](unsigned char character) {
-                     return character >= 0x20 && character != '/' && character != '\\';
-                   });
-      if (!plain)
+      if (!is_plain_name(name, "/\\"))
         refuse(path.string(), "refers to \"" + name.substr(0, 200) + "\", which is no plain file name",
                "The files of a machine must lie beside its OVF.");
       const std::filesystem::path file = absolute.parent_path() / name;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "runner/image/beside.h"
 #include "runner/image/block_graph.h"
 #include "runner/image/located_file.h"
 #include "runner/image/qcow2_header.h"
@@ -16,25 +17,6 @@ constexpr std::size_t kLongestChain = 32;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& problem, const std::string& advice) {
   throw os::Error(os::ErrorKind::kInvalid, name, problem, advice);
-}
-
-// Only plain names of files beside the image are followed: no directory, no protocol, no json: name, no link.
-std::filesystem::path resolve_beside(const std::filesystem::path& image, const std::string& written,
-                                     const std::string& name, const char* what) {
-  bool plain = !written.empty() && written != "." && written != ".." &&
-               std::all_of(written.begin(), written.end(), [](unsigned char character) {
-                 return character >= 0x20 && character != '/' && character != ':';
-               });
-  if (!plain)
-    refuse(name,
-           std::string("refers to the ") + what + " \"" + written.substr(0, 200) +
-               "\", which is no plain file name",
-           "Put the files beside each other, or flatten the image with qemu-img convert.");
-  std::filesystem::path path = image.parent_path() / written;
-  if (std::filesystem::is_symlink(std::filesystem::symlink_status(path)))
-    refuse(name, std::string("refers to the ") + what + " \"" + written + "\", which is a symbolic link",
-           "Put the file itself beside the image.");
-  return path;
 }
 
 // What one image of the chain is, and the file that it refers to.
@@ -61,8 +43,7 @@ std::optional<Link> open_backing(const Link& link) {
                (format.empty() ? "\" without saying its format"
                                : "\" of the format \"" + format.substr(0, 40) + "\""),
            "Flatten the image with qemu-img convert.");
-  std::filesystem::path path =
-      resolve_beside(link.location.file, link.header.backing_file, name, "backing file");
+  std::filesystem::path path = resolve_beside(link.location, link.header.backing_file, "backing file");
   std::uint64_t length = os::File::open(path, os::File::Mode::kRead).size();
   return open_link(ImageLocation{path, 0, length, {}}, format == "raw");
 }
@@ -108,11 +89,10 @@ SourceImage open_qcow2(const ImageLocation& location, const std::string& name_pr
     // Without this qemu would open what the header names.
     more["backing"] = below.empty() ? nlohmann::json(nullptr) : nlohmann::json(below);
     if (link->header.has_data_file) {
-      const std::string name = display_name(link->location);
       if (link->location.offset != 0)
-        refuse(name, "keeps its data in another file, and lies in an archive", "Unpack the archive first.");
-      std::filesystem::path path =
-          resolve_beside(link->location.file, link->header.data_file, name, "data file");
+        refuse(display_name(link->location), "keeps its data in another file, and lies in an archive",
+               "Unpack the archive first.");
+      std::filesystem::path path = resolve_beside(link->location, link->header.data_file, "data file");
       std::uint64_t length = os::File::open(path, os::File::Mode::kRead).size();
       more["data-file"] = graph.add_file(ImageLocation{path, 0, length, {}}, true);
       source.files.push_back(path);

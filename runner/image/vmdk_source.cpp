@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "runner/image/beside.h"
 #include "runner/image/block_graph.h"
 #include "runner/image/grain_stream.h"
 #include "runner/image/located_file.h"
@@ -22,24 +23,6 @@ void refuse_parent(const VmdkDescriptor& descriptor, const std::string& name) {
       descriptor.parent_name.empty() ? "another disk" : descriptor.parent_name.substr(0, 200);
   refuse(name, "is the difference to " + parent + ", not a whole disk",
          "Consolidate the machine's snapshots and export it again.");
-}
-
-// Extents lie beside their descriptor and have plain names.
-std::filesystem::path resolve_extent(const ImageLocation& descriptor, const std::string& extent) {
-  const std::string name = display_name(descriptor);
-  bool plain = !extent.empty() && extent != "." && extent != ".." &&
-               std::all_of(extent.begin(), extent.end(), [](unsigned char character) {
-                 return character >= 0x20 && character != '/' && character != '\\' && character != ':';
-               });
-  if (!plain)
-    refuse(name, "refers to the extent \"" + extent.substr(0, 200) + "\", which is no plain file name",
-           "Extents must lie beside the descriptor under plain names.");
-  std::filesystem::path path = descriptor.file.parent_path() / extent;
-  // A symbolic link would lead out of the directory again.
-  if (std::filesystem::is_symlink(std::filesystem::symlink_status(path)))
-    refuse(name, "refers to the extent \"" + extent + "\", which is a symbolic link",
-           "Put the extent itself beside the descriptor.");
-  return path;
 }
 
 std::uint64_t length_of(const std::filesystem::path& path) {
@@ -97,7 +80,7 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
              "Export the machine as an OVA, or convert the disk with the tools of VMware first.");
     if (location.offset != 0)
       refuse(file.name(), "consists of several files, and lies in an archive", "Unpack the archive first.");
-    std::filesystem::path path = resolve_extent(location, extent.file_name);
+    std::filesystem::path path = resolve_beside(location, extent.file_name, "extent", "/\\:");
     const std::uint64_t size = extent.sectors * kSectorSize;
     const std::uint64_t length = length_of(path);
     if (flat) {
