@@ -180,7 +180,7 @@ Package open_ovf(const std::filesystem::path& path) {
         refuse(file.string(), "is no plain file", "The files of a machine must lie beside its OVF.");
       return ImageLocation{file, 0, std::filesystem::file_size(file), {}};
     };
-    const ImageLocation ovf{absolute, 0, os::File::open(absolute, os::File::Mode::kRead).size(), {}};
+    const ImageLocation ovf = whole_file(absolute);
     return make_package(ovf, absolute.filename().string(), find(absolute.stem().string() + ".mf"), find,
                         "ovf");
   });
@@ -192,7 +192,7 @@ Package open_disks(const std::vector<std::filesystem::path>& paths, const std::s
     package.manifest = whole_pipeline("file", name, "disks");
     for (const std::filesystem::path& path : paths) {
       const std::filesystem::path absolute = std::filesystem::absolute(path);
-      ImageLocation location{absolute, 0, os::File::open(absolute, os::File::Mode::kRead).size(), {}};
+      ImageLocation location = whole_file(absolute);
       // What a guest has written to the beginning of its own disk must not make it an image of another
       // format.
       const contract::SourceFormat format =

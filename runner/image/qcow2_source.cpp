@@ -43,9 +43,8 @@ std::optional<Link> open_backing(const Link& link) {
                (format.empty() ? "\" without saying its format"
                                : "\" of the format \"" + format.substr(0, 40) + "\""),
            "Flatten the image with qemu-img convert.");
-  std::filesystem::path path = resolve_beside(link.location, link.header.backing_file, "backing file");
-  std::uint64_t length = os::File::open(path, os::File::Mode::kRead).size();
-  return open_link(ImageLocation{path, 0, length, {}}, format == "raw");
+  return open_link(whole_file(resolve_beside(link.location, link.header.backing_file, "backing file")),
+                   format == "raw");
 }
 
 }  // namespace
@@ -92,11 +91,11 @@ SourceImage open_qcow2(const ImageLocation& location, const std::string& name_pr
       if (link->location.offset != 0)
         refuse(display_name(link->location), "keeps its data in another file, and lies in an archive",
                "Unpack the archive first.");
-      std::filesystem::path path = resolve_beside(link->location, link->header.data_file, "data file");
-      std::uint64_t length = os::File::open(path, os::File::Mode::kRead).size();
-      more["data-file"] = graph.add_file(ImageLocation{path, 0, length, {}}, true);
-      source.files.push_back(path);
-      chained.data_length = length;
+      const ImageLocation data =
+          whole_file(resolve_beside(link->location, link->header.data_file, "data file"));
+      more["data-file"] = graph.add_file(data, true);
+      source.files.push_back(data.file);
+      chained.data_length = data.length;
     }
     below = graph.add_format("qcow2", file, more);
   }

@@ -114,6 +114,10 @@ SourceImage open_format(const ImageLocation& location, SourceFormat format, cons
 
 }  // namespace
 
+ImageLocation whole_file(const std::filesystem::path& path) {
+  return {path, 0, os::File::open(path, os::File::Mode::kRead).size(), {}};
+}
+
 SourceImage open_source(const ImageLocation& location, SourceFormat format, const std::string& name_prefix) {
   return at_edge(display_name(location), [&] {
     SourceImage source = open_format(location, format, name_prefix);

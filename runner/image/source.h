@@ -22,6 +22,9 @@ struct ImageLocation {
   std::string name;          // what messages call it; empty: the file's path
 };
 
+// All of a file, or of a block device, as long as it is now. Throws os::Error.
+ImageLocation whole_file(const std::filesystem::path& path);
+
 enum class Layout {
   kStreamOptimized,  // VMDK: our own reader, one pass
   kFlat,             // raw, fixed VHD, VMDK flat extents: bytes at known places

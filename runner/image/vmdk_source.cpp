@@ -25,27 +25,21 @@ void refuse_parent(const VmdkDescriptor& descriptor, const std::string& name) {
          "Consolidate the machine's snapshots and export it again.");
 }
 
-std::uint64_t length_of(const std::filesystem::path& path) {
-  return os::File::open(path, os::File::Mode::kRead).size();
-}
-
-void check_flat_extent(const DescriptorExtent& extent, const std::filesystem::path& path,
-                       std::uint64_t length) {
+void check_flat_extent(const DescriptorExtent& extent, const ImageLocation& location) {
   std::uint64_t begin = extent.offset * kSectorSize;
-  if (begin > length || extent.sectors * kSectorSize > length - begin)
-    refuse(path.string(),
+  if (begin > location.length || extent.sectors * kSectorSize > location.length - begin)
+    refuse(location.file.string(),
            "ends too early: its descriptor says that it has " + std::to_string(extent.sectors) +
                " sectors at sector " + std::to_string(extent.offset),
            "The file is truncated: export or copy it again.");
 }
 
 // True where we can read it ourselves.
-bool check_sparse_extent(const DescriptorExtent& extent, const std::filesystem::path& path,
-                         std::uint64_t length) {
-  LocatedFile file(ImageLocation{path, 0, length, {}});
+bool check_sparse_extent(const DescriptorExtent& extent, const ImageLocation& location) {
+  LocatedFile file(location);
   const StreamLayout layout = read_stream_layout(file);
   if (layout.header.capacity != extent.sectors)
-    refuse(path.string(),
+    refuse(file.name(),
            "has " + std::to_string(layout.header.capacity) + " sectors, and its descriptor says " +
                std::to_string(extent.sectors),
            "The export is damaged: export the machine again.");
@@ -80,19 +74,18 @@ SourceImage open_descriptor(const ImageLocation& location, const LocatedFile& fi
              "Export the machine as an OVA, or convert the disk with the tools of VMware first.");
     if (location.offset != 0)
       refuse(file.name(), "consists of several files, and lies in an archive", "Unpack the archive first.");
-    std::filesystem::path path = resolve_beside(location, extent.file_name, "extent", "/\\:");
+    const ImageLocation part = whole_file(resolve_beside(location, extent.file_name, "extent", "/\\:"));
     const std::uint64_t size = extent.sectors * kSectorSize;
-    const std::uint64_t length = length_of(path);
     if (flat) {
-      check_flat_extent(extent, path, length);
-      source.extents.push_back(SourceExtent{path, extent.offset * kSectorSize, size, size, false});
+      check_flat_extent(extent, part);
+      source.extents.push_back(SourceExtent{part.file, extent.offset * kSectorSize, size, size, false});
     } else {
-      all_ours = check_sparse_extent(extent, path, length) && all_ours;
-      source.extents.push_back(SourceExtent{path, 0, length, size, true});
+      all_ours = check_sparse_extent(extent, part) && all_ours;
+      source.extents.push_back(SourceExtent{part.file, 0, part.length, size, true});
     }
     all_flat = all_flat && flat;
-    source.files.push_back(path);
-    source.opened_by_qemu.push_back(ImageLocation{path, 0, length, {}});
+    source.files.push_back(part.file);
+    source.opened_by_qemu.push_back(part);
   }
   if (source.virtual_size == 0)
     refuse(file.name(), "describes a disk of size 0", "The export is damaged: export the machine again.");

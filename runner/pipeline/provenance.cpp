@@ -31,11 +31,6 @@ std::string first_version(const std::string& text) {
   return "unknown";
 }
 
-image::ImageLocation whole(const fs::path& path, std::uint64_t at_most) {
-  std::uint64_t size = os::File::open(path, os::File::Mode::kRead).size();
-  return {path, 0, std::min(size, at_most), {}};
-}
-
 }  // namespace
 
 std::string version_of(const std::string& program, const os::StopToken& stop) {
@@ -77,10 +72,10 @@ void record_inputs(const Job& job, const Verified& verified, const Converted& co
                   .offset = source.location.offset,
                   .size_bytes = source.location.length,
                   .checksum = digest.empty() ? "" : "sha256:" + digest});
-    // The extents that a descriptor names.
+    // The others that belong to it: extents, a chain of backing files, data files.
     for (const fs::path& file : source.files) {
       if (file == source.location.file) continue;
-      image::ImageLocation extent = whole(file, UINT64_MAX);
+      image::ImageLocation extent = image::whole_file(file);
       record.input({.disk_id = manifest.disks[i].id,
                     .path = fs::absolute(file),
                     .size_bytes = extent.length,
@@ -97,17 +92,17 @@ void complete_checksums(const Job& job, const Converted& converted, std::vector<
   if (!manifest.options.attest) return;
   for (std::size_t i = 0; i < checksums.size(); ++i) {
     if (!checksums[i].empty()) continue;
+    image::ImageLocation location = image::whole_file(converted.partials[i]);
     // Of a block device the disk, not what lies behind it.
-    bool is_raw = manifest.output.format == contract::OutputFormat::kRaw;
-    image::ImageLocation location =
-        whole(converted.partials[i], is_raw ? converted.results[i].virtual_size : UINT64_MAX);
+    if (manifest.output.format == contract::OutputFormat::kRaw)
+      location.length = std::min(location.length, converted.results[i].virtual_size);
     checksums[i] = "sha256:" + image::sha256_of(location, {}, stop, limiter);
   }
 }
 
 void write_statement(const contract::Report& report, const contract::Manifest& manifest,
                      const fs::path& report_path) {
-  std::string digest = image::sha256_of(whole(report_path, UINT64_MAX), {}, {});
+  std::string digest = image::sha256_of(image::whole_file(report_path), {}, {});
   nlohmann::json statement =
       contract::make_statement(report, manifest, report_path, digest, std::chrono::system_clock::now());
   os::write_text_atomically(contract::attestation_path(report_path),

@@ -65,7 +65,7 @@ class ProgressOfCopies : public testing::Test {
     options.scratch = directory_.path();
     options.threads = 1;
     options.limiter = image::testing::limiter_of(clock, rate_);
-    const image::ImageLocation location{from, 0, os::File::open(from, os::File::Mode::kRead).size(), {}};
+    const image::ImageLocation location = image::whole_file(from);
     if (copy.checksum) options.expected_sha256 = image::sha256_of(location, {}, {});
     std::vector<WaitingClock::Time> times;
     CollectedEvents events;
