@@ -6,6 +6,7 @@
 #include <map>
 #include <pugixml.hpp>
 
+#include "runner/contract/text.h"
 #include "runner/image/edge.h"
 
 namespace hyper2kvm::image {
@@ -57,10 +58,7 @@ std::string clipped(std::string text) {
 }
 
 std::string text_of(pugi::xml_node parent, std::string_view name) {
-  std::string_view text = child(parent, name).text().get();
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.remove_suffix(1);
-  return clipped(std::string(text));
+  return clipped(std::string(contract::trim(child(parent, name).text().get())));
 }
 
 std::string attribute_of(pugi::xml_node node, std::string_view name) {

@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <cctype>
 
+#include "runner/contract/text.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.remove_suffix(1);
-  return text;
-}
 
 std::size_t digits_of(const std::string& algorithm) {
   if (algorithm == "SHA1") return 40;
@@ -32,7 +27,7 @@ std::multimap<std::string, FileDigest> parse_ovf_digests(std::string_view text, 
   std::multimap<std::string, FileDigest> digests;
   while (!text.empty()) {
     std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = trim(text.substr(0, end));
+    std::string_view line = contract::trim(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.empty()) continue;
     // The name may hold anything, parentheses too: the last ")" before the last "=" ends it.
@@ -41,9 +36,9 @@ std::multimap<std::string, FileDigest> parse_ovf_digests(std::string_view text, 
     std::size_t close = equals == std::string_view::npos ? equals : line.rfind(')', equals);
     if (open == std::string_view::npos || close == std::string_view::npos || close <= open) refuse(line);
     FileDigest digest;
-    for (unsigned char character : trim(line.substr(0, open)))
+    for (unsigned char character : contract::trim(line.substr(0, open)))
       if (character != '-') digest.algorithm += static_cast<char>(std::toupper(character));
-    for (unsigned char character : trim(line.substr(equals + 1)))
+    for (unsigned char character : contract::trim(line.substr(equals + 1)))
       digest.hex += static_cast<char>(std::tolower(character));
     bool hexadecimal = std::all_of(digest.hex.begin(), digest.hex.end(),
                                    [](unsigned char character) { return std::isxdigit(character) != 0; });

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "runner/contract/text.h"
 #include "runner/image/byte_order.h"
 #include "runner/os/error.h"
 
@@ -22,13 +23,6 @@ constexpr std::size_t kMostExtents = 65536;
   throw os::Error(os::ErrorKind::kInvalid, name, problem, std::string(advice));
 }
 
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n\v\f";  // as sscanf, with which qemu reads it
-  std::size_t begin = text.find_first_not_of(kBlank);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
-
 std::string_view unquote(std::string_view text) {
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') return text.substr(1, text.size() - 2);
   return text;
@@ -45,9 +39,9 @@ bool parse_number(std::string_view text, std::uint64_t& value) {
   return code == std::errc() && end == text.data() + text.size();
 }
 
-// Takes the next word off the front of line.
+// Takes the next word off the front of line. Blanks are those of sscanf, with which qemu reads it.
 std::string_view take_word(std::string_view& line) {
-  line = trim(line);
+  line = contract::trim(line);
   std::size_t end = std::min(line.find_first_of(" \t\v\f"), line.size());
   std::string_view word = line.substr(0, end);
   line.remove_prefix(end);
@@ -62,7 +56,7 @@ DescriptorExtent parse_extent(std::string_view line, const std::string& name) {
   if (!parse_number(take_word(line), extent.sectors) || extent.sectors > kLargestCapacity)
     refuse(name, "has an extent of no usable size in its descriptor (" + whole + ")");
   extent.type = take_word(line);
-  line = trim(line);
+  line = contract::trim(line);
   if (extent.type == "ZERO") return extent;
   std::size_t closing = line.empty() || line[0] != '"' ? std::string_view::npos : line.find('"', 1);
   if (closing == std::string_view::npos || closing == 1)
@@ -136,7 +130,7 @@ bool has_descriptor_magic(std::span<const std::byte> bytes) {
                         std::min<std::size_t>(bytes.size(), 1024));
   // Comment lines and blank lines may come before the line that tells it.
   while (!text.empty()) {
-    std::string_view line = trim(text.substr(0, text.find('\n')));
+    std::string_view line = contract::trim(text.substr(0, text.find('\n')));
     if (line.find("# Disk DescriptorFile") == 0 || line.find("#Disk DescriptorFile") == 0) return true;
     if (!line.empty() && line[0] != '#') return false;
     std::size_t end = text.find('\n');
@@ -152,7 +146,7 @@ VmdkDescriptor parse_vmdk_descriptor(std::string_view text, const std::string& n
   VmdkDescriptor descriptor;
   while (!text.empty()) {
     std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = trim(text.substr(0, end));
+    std::string_view line = contract::trim(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.empty() || line[0] == '#') continue;
     std::string_view rest = line;
@@ -167,8 +161,8 @@ VmdkDescriptor parse_vmdk_descriptor(std::string_view text, const std::string& n
     }
     std::size_t equals = line.find('=');
     if (equals == std::string_view::npos) continue;
-    std::string_view key = trim(line.substr(0, equals));
-    std::string_view value = unquote(trim(line.substr(equals + 1)));
+    std::string_view key = contract::trim(line.substr(0, equals));
+    std::string_view value = unquote(contract::trim(line.substr(equals + 1)));
     if (equal_ignoring_case(key, "createType")) descriptor.create_type = value;
     if (equal_ignoring_case(key, "parentCID"))
       descriptor.has_parent = !value.empty() && !equal_ignoring_case(value, "ffffffff");

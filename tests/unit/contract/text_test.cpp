@@ -32,5 +32,12 @@ TEST(ControlCharacters, AreFound) {
   EXPECT_TRUE(has_control_character(std::string_view("\0", 1)));
 }
 
+TEST(Trim, TakesOnlyTheBlanksAroundAText) {
+  EXPECT_EQ(trim(""), "");
+  EXPECT_EQ(trim(" \r\n\t\v\f"), "");
+  EXPECT_EQ(trim("two words"), "two words");
+  EXPECT_EQ(trim("\t two  words\r\n"), "two  words");
+}
+
 }  // namespace
 }  // namespace hyper2kvm::contract
