@@ -53,16 +53,12 @@ boot::Machine describe(const contract::Manifest& manifest, const contract::Machi
     os::write_text_atomically(own, os::read_text(host.variables, kLargestVariables), 0600);
     machine.uefi = boot::UefiFirmware{host.code, own};
   }
-  auto add_disk = [&](std::size_t index) {
+  for (std::size_t index : boot_disk_first(manifest)) {
     fs::path overlay = workspace / fmt::format("boot-{}.qcow2", index);
     image::create_overlay(overlay, converted.results[index].virtual_size);
     machine.disks.push_back({converted.partials[index], manifest.output.format,
                              fs::is_block_file(converted.partials[index]), overlay});
-  };
-  std::size_t first = manifest.boot_disk();
-  add_disk(first);
-  for (std::size_t index = 0; index < converted.partials.size(); ++index)
-    if (index != first) add_disk(index);
+  }
   for (const contract::Nic& nic : manifest.nics) machine.macs.push_back(nic.mac);
   record.info("boot", fmt::format("starting the machine with {} CPUs and {} MiB, {}, {}", machine.cpus,
                                   machine.memory_mib, machine.uefi ? "UEFI" : "BIOS",
@@ -103,9 +99,7 @@ void try_boot(const Job& job, const Converted& converted, const fs::path& worksp
   record.stage("boot", [&]() -> nlohmann::json {
     std::error_code ignored;
     if (!screenshot.empty()) fs::remove(screenshot, ignored);
-    std::optional<guest::Inspection> inspection;
-    if (converted.answer) inspection = converted.answer->inspection;
-    contract::MachineFacts facts = facts_of(manifest, inspection, manifest.pipeline.fix.enabled);
+    contract::MachineFacts facts = facts_of(manifest, converted.inspection(), manifest.pipeline.fix.enabled);
     require_startable(facts.architecture);
 
     os::TemporaryDirectory place("boot", scratch);

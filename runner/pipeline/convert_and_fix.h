@@ -23,6 +23,9 @@ struct Converted {
   std::vector<std::filesystem::path> partials;
   std::vector<image::ConversionResult> results;
   std::optional<guest::Answer> answer;  // when the guest was opened
+  std::optional<guest::Inspection> inspection() const {
+    return answer ? std::optional(answer->inspection) : std::nullopt;
+  }
 };
 
 // workspace: for what the guest's repair changes. disk_workspaces: for each disk, on the file system that it

@@ -55,6 +55,13 @@ std::string machine_name(const contract::Manifest& manifest) {
   return manifest.source.vm_name.empty() ? "vm" : manifest.source.vm_name;
 }
 
+std::vector<std::size_t> boot_disk_first(const contract::Manifest& manifest) {
+  std::vector<std::size_t> order = {manifest.boot_disk()};
+  for (std::size_t index = 0; index < manifest.disks.size(); ++index)
+    if (index != order.front()) order.push_back(index);
+  return order;
+}
+
 std::string libosinfo_id(const std::string& distribution, const std::string& version) {
   if (distribution == "arch") return "http://archlinux.org/archlinux/rolling";
   auto family = std::find_if(kFamilies.begin(), kFamilies.end(),
@@ -82,14 +89,9 @@ libvirt::DomainFacts machine_of(const contract::Manifest& manifest,
   if (inspection) facts.os_id = libosinfo_id(inspection->distribution, inspection->version);
   facts.title = manifest.source.provider.empty() ? "" : "Converted from " + manifest.source.provider;
 
-  std::size_t boot = manifest.boot_disk();
-  auto add_disk = [&](std::size_t index) {
+  for (std::size_t index : boot_disk_first(manifest))
     facts.disks.push_back(
         {published[index], manifest.output.format, std::filesystem::is_block_file(published[index])});
-  };
-  add_disk(boot);
-  for (std::size_t i = 0; i < published.size(); ++i)
-    if (i != boot) add_disk(i);
 
   const contract::Libvirt settings = manifest.libvirt.value_or(contract::Libvirt{});
   for (const contract::Nic& nic : manifest.nics)

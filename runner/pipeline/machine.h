@@ -28,6 +28,9 @@ contract::MachineFacts facts_of(const contract::Manifest& manifest,
 // The name a machine is registered and published under where none is set: its own, or "vm".
 std::string machine_name(const contract::Manifest& manifest);
 
+// The manifest's disks by their numbers in it, as the machine has them.
+std::vector<std::size_t> boot_disk_first(const contract::Manifest& manifest);
+
 // The libosinfo identifier of a distribution, empty where libosinfo names none that we are sure of.
 std::string libosinfo_id(const std::string& distribution, const std::string& version);
 

@@ -107,9 +107,7 @@ void publish_and_register(const Job& job, const Verified& verified, const Conver
   });
   if (registers(manifest)) {
     record.stage("register", [&]() -> nlohmann::json {
-      std::optional<guest::Inspection> inspection;
-      if (converted.answer) inspection = converted.answer->inspection;
-      libvirt::DomainFacts facts = machine_of(manifest, published, inspection, record);
+      libvirt::DomainFacts facts = machine_of(manifest, published, converted.inspection(), record);
       ProgressMeter meter("register", facts.disks.size(), record.events());
       libvirt::BeforeTransfer before_transfer;
       if (limiter != nullptr)
@@ -218,9 +216,7 @@ void convert(const Job& job, const Settings& settings, const Verified& verified,
   try_boot(job, converted, workspaces.common(), scratch, screenshot_path_of(report_path), record, stop);
   publish_and_register(job, verified, converted, std::move(checksums), limiter.get(), record, stop);
   devices.commit();
-  std::optional<guest::Inspection> inspection;
-  if (converted.answer) inspection = converted.answer->inspection;
-  record.machine(facts_of(manifest, inspection, manifest.pipeline.fix.enabled));
+  record.machine(facts_of(manifest, converted.inspection(), manifest.pipeline.fix.enabled));
 }
 
 void run_stages(const Job& job, const Settings& settings, const fs::path& report_path, Record& record,
