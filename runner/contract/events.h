@@ -17,7 +17,8 @@ struct Event {
   enum class Kind { kStageStarted, kProgress, kStageEnded, kMessage, kResult };
   Kind kind = Kind::kMessage;
   std::chrono::system_clock::time_point time = std::chrono::system_clock::now();
-  std::string stage;    // verify, inspect, fix, convert, validate, publish, register; empty for the whole job
+  // verify, inspect, fix, convert, validate, boot, publish, register; empty for the whole job
+  std::string stage;
   std::string disk_id;  // empty where it is about no single disk
   // kProgress: of the stage. total_bytes is 0 while unknown. Never goes backwards within a stage.
   std::uint64_t done_bytes = 0;

@@ -56,7 +56,7 @@ struct Notice {
 };
 
 struct Report {
-  std::chrono::system_clock::time_point timestamp;
+  std::chrono::system_clock::time_point timestamp;  // when the job began
   std::filesystem::path manifest_path;
   std::string manifest_version, source_provider, source_vm_id, source_vm_name;
   bool success = false;

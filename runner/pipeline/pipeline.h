@@ -69,7 +69,7 @@ struct Outcome {
 Outcome run(const Job& job, const Settings& settings, contract::EventSink& events, const os::StopToken& stop);
 
 // What is in it, and what a repair would change. Changes nothing. Throws os::Error. The object's keys are
-// those of docs/inspect.md: "input", "vm", "disks", "guest", "edits", "warnings".
+// those of docs/inspect.md.
 nlohmann::json inspect(const Job& job, const Settings& settings, contract::EventSink& events,
                        const os::StopToken& stop);
 

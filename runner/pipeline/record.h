@@ -28,7 +28,8 @@ class Record {
   void warning(const std::string& stage, const std::string& message);
   // The reason that the job failed.
   void error(const std::string& stage, const os::Error& error);
-  // The stage that failed first for a reason of its own (not because another one did); empty when none has.
+  // The stage that failed first for a reason of its own; where none has, the first that was stopped; empty
+  // when neither is there.
   std::string failed_stage();
   void artifact(contract::Artifact artifact);
   void machine(contract::MachineFacts facts);
