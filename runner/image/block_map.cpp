@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "runner/image/byte_order.h"
-#include "runner/os/error.h"
+#include "runner/image/refusal.h"
 
 namespace hyper2kvm::image {
 
@@ -33,18 +33,18 @@ template std::uint64_t BlockMap::load_entry(std::uint64_t, bool);
 
 void BlockMap::check_tables(std::uint64_t count, std::uint64_t size) const {
   if (count <= file_.length() / size + 1) return;
-  throw os::Error(os::ErrorKind::kInvalid, file_.name(),
-                  "names " + std::to_string(count) + " tables of " + std::to_string(size) +
-                      " bytes, which is more than the file holds",
-                  "The image is damaged: export or copy it again.");
+  refuse(file_.name(), "names " + std::to_string(count) + " tables of " + std::to_string(size) +
+                           " bytes, which is more than the file holds");
 }
 
 void BlockMap::check_inside(std::uint64_t file_offset, std::uint64_t size, std::uint64_t guest_offset) const {
-  if (file_offset <= file_.length() && size <= file_.length() - file_offset) return;
-  throw os::Error(
-      os::ErrorKind::kInvalid, file_.name(),
-      "has the data for byte " + std::to_string(guest_offset) + " of its disk past the end of the file",
-      "The file is truncated or damaged: export or copy it again.");
+  if (file_offset > file_.length() || size > file_.length() - file_offset) refuse_outside(guest_offset);
+}
+
+void BlockMap::refuse_outside(std::uint64_t guest_offset) const {
+  refuse(file_.name(),
+         "has the data for byte " + std::to_string(guest_offset) + " of its disk past the end of the file",
+         "The file is truncated or damaged: export or copy it again.");
 }
 
 }  // namespace hyper2kvm::image

@@ -60,6 +60,7 @@ class BlockMap {
   void check_tables(std::uint64_t count, std::uint64_t size) const;
   // Data must lie inside the file.
   void check_inside(std::uint64_t file_offset, std::uint64_t size, std::uint64_t guest_offset) const;
+  [[noreturn]] void refuse_outside(std::uint64_t guest_offset) const;
 
   LocatedFile file_;
   std::uint64_t virtual_size_;

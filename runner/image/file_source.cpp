@@ -7,6 +7,7 @@
 #include "runner/image/block_source.h"
 #include "runner/image/cluster_packing.h"
 #include "runner/image/located_file.h"
+#include "runner/image/refusal.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
@@ -109,9 +110,7 @@ class MappedSource : public BlockSource {
       counted_ += mapping.stored_size - std::min<std::uint64_t>(mapping.stored_size, 511);
     // The last cluster of a file need not be complete.
     if (counted_ > map_->file().length() + kLargestCluster)
-      throw os::Error(os::ErrorKind::kInvalid, map_->file().name(),
-                      "has tables that use the same part of the file more than once",
-                      "The image is damaged: export or copy it again.");
+      refuse(map_->file().name(), "has tables that use the same part of the file more than once");
   }
 
   Mapping at(std::uint64_t offset) {
@@ -135,9 +134,8 @@ class MappedSource : public BlockSource {
     map_->file().read_exactly_at(mapping.file_offset, reader.packed);
     std::size_t used = 0;
     if (!reader.unpacker.unpack(map_->compression(), reader.packed, output, used))
-      throw os::Error(os::ErrorKind::kInvalid, map_->file().name(),
-                      "its compressed cluster for byte " + std::to_string(offset) + " of the disk is damaged",
-                      "The image is damaged: export or copy it again.");
+      refuse(map_->file().name(),
+             "its compressed cluster for byte " + std::to_string(offset) + " of the disk is damaged");
     return used;
   }
 
@@ -240,9 +238,8 @@ std::unique_ptr<BlockSource> open_extent(const SourceImage& source, const Source
   if (!extent.mapped) return std::make_unique<FlatSource>(location);
   std::unique_ptr<BlockMap> map = open_map(source.format, location);
   if (map->virtual_size() != extent.virtual_size)
-    throw os::Error(os::ErrorKind::kInvalid, display_name(location),
-                    "has changed since it was first looked at",
-                    "Start the conversion again when nobody writes to it.");
+    refuse(display_name(location), "has changed since it was first looked at",
+           "Start the conversion again when nobody writes to it.");
   return std::make_unique<MappedSource>(std::move(map), readers, stop);
 }
 

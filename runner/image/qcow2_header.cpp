@@ -5,7 +5,7 @@
 
 #include "runner/image/byte_order.h"
 #include "runner/image/qcow2_format.h"
-#include "runner/os/error.h"
+#include "runner/image/refusal.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -17,11 +17,6 @@ constexpr std::uint32_t kEndOfExtensions = 0;
 constexpr std::uint32_t kBackingFormat = 0xe2792aca;
 constexpr std::uint32_t kDataFileName = 0x44415441;
 constexpr std::uint32_t kMostSnapshots = 65536;
-
-[[noreturn]] void refuse(const std::string& name, const std::string& problem,
-                         std::string_view advice = "The image is damaged: export or copy it again.") {
-  throw os::Error(os::ErrorKind::kInvalid, name, problem, std::string(advice));
-}
 
 std::string text_at(std::span<const std::byte> window, std::size_t at, std::size_t size) {
   return std::string(reinterpret_cast<const char*>(window.data()) + at, size);

@@ -6,7 +6,7 @@
 #include "runner/image/block_map.h"
 #include "runner/image/qcow2_format.h"
 #include "runner/image/qcow2_header.h"
-#include "runner/os/error.h"
+#include "runner/image/refusal.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -33,7 +33,7 @@ class Qcow2Map : public BlockMap {
     const std::uint64_t table =
         big<std::uint64_t>(header_.l1_offset + offset / table_span * 8) & qcow2::kOffsetMask;
     if (table == 0) return {Mapping::Kind::kHole, table_end - offset, 0, 0};
-    if (table % cluster_size_ != 0) refuse(offset);
+    if (table % cluster_size_ != 0) refuse_entry(offset);
     check_inside(table, 1, offset);
     auto entry_at = [&](std::uint64_t guest) {
       return big<std::uint64_t>(table + guest % table_span / cluster_size_ * entry_size_);
@@ -66,17 +66,12 @@ class Qcow2Map : public BlockMap {
  private:
   // A cluster begins inside the file that holds it.
   void check_data(std::uint64_t data_offset, std::uint64_t offset) const {
-    if (data_offset < data_length_) return;
-    throw os::Error(
-        os::ErrorKind::kInvalid, file_.name(),
-        "has the data for byte " + std::to_string(offset) + " of its disk past the end of the file",
-        "The file is truncated or damaged: export or copy it again.");
+    if (data_offset >= data_length_) refuse_outside(offset);
   }
 
-  [[noreturn]] void refuse(std::uint64_t offset) const {
-    throw os::Error(os::ErrorKind::kInvalid, file_.name(),
-                    "has a table entry for byte " + std::to_string(offset) + " of its disk that cannot be",
-                    "The image is damaged: export or copy it again.");
+  [[noreturn]] void refuse_entry(std::uint64_t offset) const {
+    refuse(file_.name(),
+           "has a table entry for byte " + std::to_string(offset) + " of its disk that cannot be");
   }
 
   // 0 where the cluster reads as zeroes.
@@ -84,7 +79,7 @@ class Qcow2Map : public BlockMap {
     // With extended entries the bit is in their second half, for each part of a cluster.
     if (header_.version >= 3 && !header_.extended_l2 && (entry & qcow2::kZero) != 0) return 0;
     const std::uint64_t host = entry & qcow2::kOffsetMask;
-    if (host % cluster_size_ != 0) refuse(offset);
+    if (host % cluster_size_ != 0) refuse_entry(offset);
     return host;
   }
 

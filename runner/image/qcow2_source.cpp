@@ -8,16 +8,12 @@
 #include "runner/image/block_graph.h"
 #include "runner/image/located_file.h"
 #include "runner/image/qcow2_header.h"
-#include "runner/os/error.h"
+#include "runner/image/refusal.h"
 
 namespace hyper2kvm::image {
 namespace {
 
 constexpr std::size_t kLongestChain = 32;
-
-[[noreturn]] void refuse(const std::string& name, const std::string& problem, const std::string& advice) {
-  throw os::Error(os::ErrorKind::kInvalid, name, problem, advice);
-}
 
 // What one image of the chain is, and the file that it refers to.
 struct Link {

@@ -8,6 +8,7 @@
 #include "runner/image/located_file.h"
 #include "runner/image/qcow2_header.h"
 #include "runner/image/qcow2_source.h"
+#include "runner/image/refusal.h"
 #include "runner/image/vdi_header.h"
 #include "runner/image/vhd_header.h"
 #include "runner/image/vhdx_header.h"
@@ -42,12 +43,10 @@ SourceImage begin_flat(const ImageLocation& location, SourceFormat format, std::
 
 SourceImage open_raw(const ImageLocation& location, const std::string& name_prefix) {
   LocatedFile file(location);
-  if (file.length() == 0)
-    throw os::Error(os::ErrorKind::kInvalid, file.name(), "is empty", "Export or copy the disk again.");
+  if (file.length() == 0) refuse(file.name(), "is empty", "Export or copy the disk again.");
   if (file.length() % 512 != 0)
-    throw os::Error(os::ErrorKind::kInvalid, file.name(),
-                    "has " + std::to_string(file.length()) + " bytes, which are no whole sectors of 512",
-                    "The file is truncated: export or copy it again.");
+    refuse(file.name(), "has " + std::to_string(file.length()) + " bytes, which are no whole sectors of 512",
+           "The file is truncated: export or copy it again.");
   return begin_flat(location, SourceFormat::kRaw, file.length(), name_prefix);
 }
 
@@ -66,20 +65,17 @@ SourceImage begin_mapped(const ImageLocation& location, SourceFormat format, std
 SourceImage open_vhd(const ImageLocation& location, const std::string& name_prefix) {
   LocatedFile file(location);
   if (file.length() < 2 * kVhdFooterSize)
-    throw os::Error(os::ErrorKind::kInvalid, file.name(), "is too short to be a VHD",
-                    "The file is truncated: export or copy it again.");
+    refuse(file.name(), "is too short to be a VHD", "The file is truncated: export or copy it again.");
   std::vector<std::byte> bytes(kVhdFooterSize);
   file.read_exactly_at(file.length() - kVhdFooterSize, bytes);
   if (!has_vhd_magic(bytes))
-    throw os::Error(os::ErrorKind::kInvalid, file.name(), "has no VHD footer at its end",
-                    "The file is truncated: export or copy it again.");
+    refuse(file.name(), "has no VHD footer at its end", "The file is truncated: export or copy it again.");
   VhdFooter footer = parse_vhd_footer(bytes, file.name());
   if (footer.type == VhdFooter::Type::kDynamic)
     return begin_mapped(location, SourceFormat::kVhd, footer.virtual_size, "vpc", name_prefix);
   if (footer.virtual_size > file.length() - kVhdFooterSize)
-    throw os::Error(os::ErrorKind::kInvalid, file.name(),
-                    "ends too early: its disk has " + std::to_string(footer.virtual_size) + " bytes",
-                    "The file is truncated: export or copy it again.");
+    refuse(file.name(), "ends too early: its disk has " + std::to_string(footer.virtual_size) + " bytes",
+           "The file is truncated: export or copy it again.");
   return begin_flat(location, SourceFormat::kVhd, footer.virtual_size, name_prefix);
 }
 
@@ -122,10 +118,10 @@ SourceImage open_source(const ImageLocation& location, SourceFormat format, cons
   return at_edge(display_name(location), [&] {
     SourceImage source = open_format(location, format, name_prefix);
     if (source.virtual_size > kLargestDisk)
-      throw os::Error(os::ErrorKind::kInvalid, display_name(location),
-                      "holds a disk of " + std::to_string(source.virtual_size) +
-                          " bytes, and more than 2 PiB cannot be converted",
-                      "Look at whether it is the right file, and whole: export or copy it again.");
+      refuse(display_name(location),
+             "holds a disk of " + std::to_string(source.virtual_size) +
+                 " bytes, and more than 2 PiB cannot be converted",
+             "Look at whether it is the right file, and whole: export or copy it again.");
     return source;
   });
 }

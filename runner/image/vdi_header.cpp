@@ -1,22 +1,13 @@
 #include "runner/image/vdi_header.h"
 
 #include <array>
-#include <string_view>
 
 #include "runner/image/byte_order.h"
+#include "runner/image/refusal.h"
 #include "runner/image/vdi_format.h"
 #include "runner/image/zeroes.h"
-#include "runner/os/error.h"
 
 namespace hyper2kvm::image {
-namespace {
-
-[[noreturn]] void refuse(const std::string& name, const std::string& problem,
-                         std::string_view advice = "The image is damaged: export or copy it again.") {
-  throw os::Error(os::ErrorKind::kInvalid, name, problem, std::string(advice));
-}
-
-}  // namespace
 
 bool has_vdi_magic(std::span<const std::byte> bytes) {
   return bytes.size() >= 68 && load_little<std::uint32_t>(bytes, 64) == vdi::kSignature;

@@ -4,17 +4,10 @@
 #include <string_view>
 
 #include "runner/image/byte_order.h"
-#include "runner/os/error.h"
+#include "runner/image/refusal.h"
 
 namespace hyper2kvm::image {
 namespace {
-
-constexpr std::string_view kDamaged = "The image is damaged: export or copy it again.";
-
-[[noreturn]] void refuse(const std::string& name, const std::string& problem,
-                         std::string_view advice = kDamaged) {
-  throw os::Error(os::ErrorKind::kInvalid, name, problem, std::string(advice));
-}
 
 // Who writes the true size into the footer. Virtual PC, and qemu in its compatible mode, mean the geometry.
 bool means_current_size(std::string_view creator) {

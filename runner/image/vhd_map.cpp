@@ -8,8 +8,8 @@
 
 #include "runner/image/block_map.h"
 #include "runner/image/byte_order.h"
+#include "runner/image/refusal.h"
 #include "runner/image/vhd_header.h"
-#include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -22,18 +22,18 @@ class VhdMap : public BlockMap {
   VhdMap(LocatedFile file, const VhdFooter& footer) : BlockMap(std::move(file), footer.virtual_size) {
     std::vector<std::byte> header(1024);
     if (footer.header_offset > file_.length() || header.size() > file_.length() - footer.header_offset)
-      refuse("has its second header past the end of the file");
+      refuse(file_.name(), "has its second header past the end of the file");
     file_.read_exactly_at(footer.header_offset, header);
-    if (std::memcmp(header.data(), "cxsparse", 8) != 0) refuse("has no second header");
+    if (std::memcmp(header.data(), "cxsparse", 8) != 0) refuse(file_.name(), "has no second header");
     table_ = load_big<std::uint64_t>(header, 16);
     const std::uint64_t entries = load_big<std::uint32_t>(header, 28);
     block_size_ = load_big<std::uint32_t>(header, 32);
     if (block_size_ < 4096 || block_size_ > (256u << 20) || (block_size_ & (block_size_ - 1)) != 0)
-      refuse("has blocks of " + std::to_string(block_size_) + " bytes, and 2 MiB are usual");
+      refuse(file_.name(), "has blocks of " + std::to_string(block_size_) + " bytes, and 2 MiB are usual");
     if (divide_up(virtual_size_, block_size_) > entries)
-      refuse("has a block table that is too small for its disk");
+      refuse(file_.name(), "has a block table that is too small for its disk");
     if (table_ % kSectorBytes != 0 || table_ > file_.length() || entries * 4 > file_.length() - table_)
-      refuse("has its block table past the end of the file");
+      refuse(file_.name(), "has its block table past the end of the file");
     bitmap_size_ =
         round_up<std::uint64_t>(divide_up<std::uint64_t>(block_size_ / kSectorBytes, 8), kSectorBytes);
   }
@@ -51,10 +51,6 @@ class VhdMap : public BlockMap {
   }
 
  private:
-  [[noreturn]] void refuse(const std::string& problem) const {
-    throw os::Error(os::ErrorKind::kInvalid, file_.name(), problem,
-                    "The image is damaged: export or copy it again.");
-  }
   std::uint64_t table_ = 0;
   std::uint64_t block_size_ = 0;
   std::uint64_t bitmap_size_ = 0;

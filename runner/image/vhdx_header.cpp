@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "runner/image/byte_order.h"
+#include "runner/image/refusal.h"
 #include "runner/image/zeroes.h"
-#include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -29,11 +29,6 @@ constexpr std::uint64_t kRegionTableOffsets[] = {192 * 1024, 256 * 1024};
 constexpr std::uint64_t kHeaderOffsets[] = {64 * 1024, 128 * 1024};
 constexpr std::size_t kTableSize = 64 * 1024;
 constexpr std::uint32_t kMostEntries = 2047;
-
-[[noreturn]] void refuse(const std::string& name, const std::string& problem,
-                         std::string_view advice = "The image is damaged: export or copy it again.") {
-  throw os::Error(os::ErrorKind::kInvalid, name, problem, std::string(advice));
-}
 
 bool has_guid(std::span<const std::byte> bytes, std::size_t at, const Guid& guid) {
   return std::memcmp(bytes.data() + at, guid.data(), guid.size()) == 0;

@@ -4,8 +4,8 @@
 
 #include "runner/image/block_map.h"
 #include "runner/image/byte_order.h"
+#include "runner/image/refusal.h"
 #include "runner/image/vhdx_header.h"
-#include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -43,10 +43,8 @@ class VhdxMap : public BlockMap {
       case kPresent:
         break;
       default:
-        throw os::Error(
-            os::ErrorKind::kInvalid, file_.name(),
-            "has a block in a state that a whole disk cannot have (" + std::to_string(entry & 7) + ")",
-            "The image is damaged: export or copy it again.");
+        refuse(file_.name(),
+               "has a block in a state that a whole disk cannot have (" + std::to_string(entry & 7) + ")");
     }
     mapping.kind = Mapping::Kind::kData;
     mapping.file_offset = (entry >> 20 << 20) + in_block;

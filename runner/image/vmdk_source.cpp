@@ -7,15 +7,11 @@
 #include "runner/image/block_graph.h"
 #include "runner/image/grain_stream.h"
 #include "runner/image/located_file.h"
+#include "runner/image/refusal.h"
 #include "runner/image/vmdk_header.h"
-#include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
-
-[[noreturn]] void refuse(const std::string& name, const std::string& problem, const std::string& advice) {
-  throw os::Error(os::ErrorKind::kInvalid, name, problem, advice);
-}
 
 void refuse_parent(const VmdkDescriptor& descriptor, const std::string& name) {
   if (!descriptor.has_parent) return;
