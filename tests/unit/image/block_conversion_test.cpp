@@ -8,6 +8,7 @@
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -16,11 +17,9 @@ using contract::OutputFormat;
 using contract::SourceFormat;
 using ::testing::HasSubstr;
 
-class BlockConversion : public ::testing::Test {
+class BlockConversion : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
   testing::Random random{11};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
 
   // Bytes of an image of "disk.raw", packed by conversions of from at the lowest level and the highest.
   std::pair<std::uint64_t, std::uint64_t> lowest_and_highest(const std::string& from, SourceFormat format,

@@ -10,6 +10,7 @@
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
 #include "tests/unit/image/loop_device.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -17,11 +18,9 @@ namespace {
 using contract::OutputFormat;
 using contract::SourceFormat;
 
-class BlockDevice : public ::testing::Test {
+class BlockDevice : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
   testing::Random random{21};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
   static constexpr std::uint64_t kDeviceSize = 40u << 20;
   std::optional<hyper2kvm::testing::LoopDevice> device;
 

@@ -7,6 +7,7 @@
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 #include "tests/unit/image/disks.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -15,12 +16,10 @@ using contract::OutputFormat;
 using contract::SourceFormat;
 using ::testing::HasSubstr;
 
-class CheckImage : public ::testing::Test {
+class CheckImage : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
   testing::Random random{3};
   static constexpr std::uint64_t kSize = 8u << 20;
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
   void SetUp() override { testing::write_random_disk(at("disk.raw"), kSize, random); }
   void make(OutputFormat format) {
     std::filesystem::remove(at("out"));

@@ -15,6 +15,7 @@
 #include "runner/os/file.h"
 #include "tests/unit/image/disks.h"
 #include "tests/unit/image/loop_device.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -53,11 +54,9 @@ std::size_t entries_in(const char* directory) {
   return count;
 }
 
-class Faults : public ::testing::Test {
+class Faults : public testing::WithDirectory {
  protected:
   static constexpr std::uint64_t kSize = 7u << 20;
-  os::TemporaryDirectory directory{"image-test"};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
 
   void SetUp() override {
     testing::Random random(8);

@@ -12,6 +12,7 @@
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -21,11 +22,9 @@ using contract::SourceFormat;
 
 constexpr std::uint64_t kTebibyte = std::uint64_t{1} << 40;
 
-class Memory : public ::testing::Test {
+class Memory : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
   testing::Random random{31};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
 
   void SetUp() override {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -11,6 +11,7 @@
 #include "runner/os/file.h"
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -19,11 +20,8 @@ using contract::OutputFormat;
 using contract::SourceFormat;
 using ::testing::HasSubstr;
 
-class Overlay : public ::testing::Test {
+class Overlay : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
-
   // The overlay on top of a raw disk, as one json: name for QEMU's tools.
   std::string stacked(const std::filesystem::path& overlay, const std::filesystem::path& below) const {
     nlohmann::json graph = {{"driver", "qcow2"},

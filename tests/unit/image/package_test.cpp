@@ -11,6 +11,7 @@
 #include "tests/unit/image/disks.h"
 #include "tests/unit/image/tar_maker.h"
 #include "tests/unit/image/vmware_stream.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -57,10 +58,8 @@ std::string disk_item(int instance, int parent, int place, const std::string& di
                   "</rasd:HostResource><rasd:Parent>" + std::to_string(parent) + "</rasd:Parent>");
 }
 
-class Packages : public ::testing::Test {
+class Packages : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
   void write(const std::string& name, const std::string& text) {
     testing::write_all(at(name), std::as_bytes(std::span(text.data(), text.size())));
   }

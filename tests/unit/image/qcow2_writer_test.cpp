@@ -15,17 +15,15 @@
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
 #include "tests/unit/image/vmware_stream.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
 
 using testing::Content;
 
-class Qcow2Writer : public ::testing::Test {
+class Qcow2Writer : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
-
   // Places random pieces in random batches, then overwrites and zeroes some; the same goes to a raw file.
   void try_random_image(std::uint64_t seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));

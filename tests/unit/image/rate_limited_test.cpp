@@ -10,6 +10,7 @@
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
 #include "tests/unit/image/waiting_clock.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -35,11 +36,9 @@ class Meter {
   std::shared_ptr<RateLimiter> limiter_ = testing::limiter_of(clock_, kRate);
 };
 
-class RateLimited : public ::testing::Test {
+class RateLimited : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
   testing::Random random{51};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
 
   // Tables and headers are not counted, and a file system rounds.
   static constexpr std::uint64_t kUncounted = 1u << 20;

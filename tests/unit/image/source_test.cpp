@@ -15,6 +15,7 @@
 #include "runner/os/process.h"
 #include "tests/unit/image/disks.h"
 #include "tests/unit/image/vmware_stream.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -32,11 +33,9 @@ struct BentTable {
   std::function<void(std::span<std::byte>)> bend;
 };
 
-class Sources : public ::testing::Test {
+class Sources : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
   testing::Random random{1};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
   void write(const std::string& name, const std::string& text) {
     testing::write_all(at(name), std::as_bytes(std::span(text.data(), text.size())));
   }

@@ -9,6 +9,7 @@
 #include "runner/os/file.h"
 #include "tests/unit/image/disks.h"
 #include "tests/unit/image/vmware_stream.h"
+#include "tests/unit/image/with_directory.h"
 
 namespace hyper2kvm::image {
 namespace {
@@ -18,11 +19,9 @@ using contract::SourceFormat;
 using testing::Content;
 using ::testing::HasSubstr;
 
-class StreamConversion : public ::testing::Test {
+class StreamConversion : public testing::WithDirectory {
  protected:
-  os::TemporaryDirectory directory{"image-test"};
   testing::Random random{20240101};
-  std::filesystem::path at(const std::string& name) const { return directory.path() / name; }
 
   // A disk of 40 grains with text, noise and nothing in it, written as VMware does.
   std::vector<std::byte> small_disk() {
