@@ -48,7 +48,8 @@ VhdFooter parse_vhd_footer(std::span<const std::byte> bytes, const std::string& 
     refuse(name, "says that its disk has " + std::to_string(current_size) + " bytes, which no VHD can have");
   std::string_view creator(reinterpret_cast<const char*>(bytes.data()) + 28, 4);
   footer.virtual_size = current_size;
-  // qemu reads the dynamic ones and goes by the geometry then; a fixed one we read ourselves.
+  // QEMU, through which the repair reads the dynamic ones, goes by the geometry then; what the copy holds
+  // must be the same disk. A fixed one is plain data for both.
   if (footer.type == VhdFooter::Type::kDynamic && geometry != kLargestGeometry &&
       !means_current_size(creator) && geometry * 512 != current_size) {
     if (creator != "vpc " && creator != "qemu")
