@@ -43,7 +43,7 @@ struct ConversionOptions {
 struct ConversionResult {
   std::uint64_t virtual_size = 0;  // bytes
   std::uint64_t file_size = 0;     // bytes that the target takes up on the disk
-  std::uint64_t bytes_read = 0;    // of the source file
+  std::uint64_t bytes_read = 0;    // of the source file, or of the disk's data where blocks are read
   std::string
       source_sha256;  // of the source's bytes as read in the one pass; empty where it was not computed
   bool compressed = false;

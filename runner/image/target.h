@@ -42,7 +42,7 @@ class Target {
  public:
   virtual ~Target() = default;
   // Appends to placed. The caller sees to it that calls do not overlap. Throws os::Error (kInvalid) where a
-  // piece lies outside the disk or where something was placed before.
+  // piece lies outside the disk; a qcow2 also where something was placed before.
   virtual void place(std::span<const Piece> pieces, std::vector<Placed>& placed) = 0;
   // Thread-safe.
   void write(std::span<const Placed> placed) { file_.write(placed); }

@@ -2,7 +2,7 @@
 //
 // The order here is the promise of the report: nothing is created before verify has passed, nothing has its
 // final name before it is complete and checked, and when run() returns after a failure the output directory
-// holds the report and nothing else of ours.
+// holds the report, the picture of a machine that did not start, and nothing else of ours.
 #include <fmt/format.h>
 
 #include <map>
