@@ -23,7 +23,7 @@ using Bus = std::unique_ptr<sd_bus, decltype(&sd_bus_flush_close_unref)>;
 using Message = std::unique_ptr<sd_bus_message, decltype(&sd_bus_message_unref)>;
 
 struct BusError {
-  sd_bus_error value = SD_BUS_ERROR_NULL;
+  sd_bus_error value{};
   ~BusError() { sd_bus_error_free(&value); }
 };
 
