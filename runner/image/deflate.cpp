@@ -4,6 +4,8 @@
 
 #include <new>
 
+#include "runner/image/byte_order.h"
+
 namespace hyper2kvm::image {
 
 void Inflater::Free::operator()(libdeflate_decompressor* decompressor) const {
@@ -50,6 +52,11 @@ std::span<const std::byte> deflate_part(std::span<const std::byte> zlib) {
       (method & 0x0f) == 8 && (method >> 4) <= 7 && (method * 256 + flags) % 31 == 0 && (flags & 0x20) == 0;
   if (!usual) return {};
   return zlib.subspan(2, zlib.size() - 6);
+}
+
+bool matches_adler32(std::span<const std::byte> zlib, std::span<const std::byte> contents) {
+  return load_big<std::uint32_t>(zlib, zlib.size() - 4) ==
+         libdeflate_adler32(1, contents.data(), contents.size());
 }
 
 }  // namespace hyper2kvm::image

@@ -46,5 +46,7 @@ class Deflater {
 // The raw deflate inside a zlib stream: without the 2 bytes before it and the 4 behind. Empty where the
 // header is none that a grain may have (RFC 1950: deflate, a window of at most 32 KiB, no preset dictionary).
 std::span<const std::byte> deflate_part(std::span<const std::byte> zlib);
+// Whether contents are what the checksum at the end of such a stream was made of.
+bool matches_adler32(std::span<const std::byte> zlib, std::span<const std::byte> contents);
 
 }  // namespace hyper2kvm::image

@@ -18,12 +18,14 @@
 #include "runner/image/located_file.h"
 #include "runner/image/piece_maker.h"
 #include "runner/image/zeroes.h"
+#include "runner/image/zlib_batch.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::image {
 namespace {
 
-constexpr std::size_t kChunkSize = 2u << 20;
+// With the room before it, a chunk is a huge page.
+constexpr std::size_t kChunkSize = (2u << 20) - kLargestGrainRecord;
 constexpr std::size_t kReadAhead = 8u << 20;
 constexpr std::size_t kGrainsInJob = 32;  // 2 MiB of the disk
 constexpr std::size_t kJobSize = kGrainsInJob * kGrainSize;
@@ -37,11 +39,27 @@ class StreamConversion : public ConversionBase {
   using ConversionBase::ConversionBase;
 
  private:
+  // What becomes of a grain.
+  struct Planned {
+    std::uint64_t guest_offset = 0;
+    std::span<const std::byte> deflate;
+    std::size_t size = kGrainSize;  // less where the disk ends in it
+    bool pass_on = false;           // as it is
+    bool is_zero = false;
+  };
   struct Worker {
     Worker(std::optional<ClusterCompression> packing, int level) : pieces(kJobSize, packing, level) {}
-    Inflater inflater;
-    AlignedBuffer inflated{kGrainSize + kJobSize};
+    ZlibBatch batch;
+    AlignedBuffer plain{kJobSize};
     PieceMaker pieces;
+    std::vector<Planned> planned;
+    std::vector<std::span<const std::byte>> streams;  // to be inflated
+    std::vector<std::size_t> inflated;                // which of planned these are
+
+    // What is written plain has a place of its own, so neighbours stay neighbours.
+    std::span<std::byte> plain_at(std::size_t number) {
+      return plain.span().subspan(number * kGrainSize, kGrainSize);
+    }
   };
 
   void copy_disk(const Progress& progress, const os::StopToken& stop) override {
@@ -66,6 +84,7 @@ class StreamConversion : public ConversionBase {
       progress(done(), file.length());
     };
 
+    file.expect_read(0, kReadAhead);
     std::shared_ptr<Chunk> previous;
     std::size_t kept = 0;  // bytes at the end of previous that belong to an incomplete record
     for (std::uint64_t offset = 0; offset < file.length();) {
@@ -76,7 +95,7 @@ class StreamConversion : public ConversionBase {
       chunk->fresh = chunk->memory.span().subspan(chunk->head_size, size);
       file.read_exactly_at(offset, chunk->fresh);
       offset += size;
-      file.expect_read(offset, kReadAhead);
+      file.expect_read(offset + kReadAhead - kChunkSize, kChunkSize);
       std::span<std::byte> window = chunk->with_head(kept);
       if (kept > 0) std::memcpy(window.data(), previous->fresh.data() + previous->fresh.size() - kept, kept);
       if (hash) hash->add(chunk);
@@ -114,35 +133,48 @@ class StreamConversion : public ConversionBase {
   }
 
   void convert(Worker& worker, const std::vector<Grain>& grains, OrderedCrew& crew) {
-    worker.pieces.clear();
-    for (std::size_t i = 0; i < grains.size(); ++i) {
-      const Grain& grain = grains[i];
-      const std::span<const std::byte> deflate = deflate_part(grain.zlib);
-      if (deflate.empty()) damaged(grain, "is no zlib stream");
-      const std::uint64_t guest_offset = grain.number * kGrainSize;
-      // The last grain of a disk may be cut where the disk ends.
-      const std::size_t shortest =
-          static_cast<std::size_t>(std::min<std::uint64_t>(kGrainSize, capacity_ - guest_offset));
-      const bool pass_on = packing() == ClusterCompression::kDeflate && deflate.size() < kClusterSize &&
-                           shortest == kGrainSize;
-      const bool may_be_zero = deflate.size() < kLongestZeroGrain;
-      // What is written plain has a place of its own, so neighbours stay neighbours. What is only checked
-      // goes to the same place each time, which stays in the processor's cache.
-      const std::span<std::byte> plain =
-          worker.inflated.span().subspan(pass_on ? 0 : (i + 1) * kGrainSize, kGrainSize);
-      if (options().check_grains || !pass_on || may_be_zero) {
-        const std::size_t size = worker.inflater.inflate_zlib(grain.zlib, plain);
-        if (size == 0) damaged(grain, "does not match its checksum");
-        if (size != kGrainSize && size != shortest)
-          damaged(grain, "holds " + std::to_string(size) + " bytes instead of " + std::to_string(kGrainSize));
-        std::fill(plain.begin() + static_cast<std::ptrdiff_t>(size), plain.end(), std::byte{0});
+    worker.planned.clear();
+    worker.streams.clear();
+    worker.inflated.clear();
+    for (const Grain& grain : grains) {
+      Planned& planned = worker.planned.emplace_back();
+      planned.deflate = deflate_part(grain.zlib);
+      if (planned.deflate.empty()) damaged(grain, "is no zlib stream");
+      planned.guest_offset = grain.number * kGrainSize;
+      planned.size =
+          static_cast<std::size_t>(std::min<std::uint64_t>(kGrainSize, capacity_ - planned.guest_offset));
+      planned.pass_on = packing() == ClusterCompression::kDeflate && planned.deflate.size() < kClusterSize &&
+                        planned.size == kGrainSize;
+      if (options().check_grains || !planned.pass_on || planned.deflate.size() < kLongestZeroGrain) {
+        worker.streams.push_back(grain.zlib);
+        worker.inflated.push_back(worker.planned.size() - 1);
       }
+    }
+    worker.batch.inflate(worker.streams, [&](std::size_t stream, std::span<const std::byte> contents) {
+      const std::size_t number = worker.inflated[stream];
+      Planned& planned = worker.planned[number];
+      if (contents.empty()) damaged(grains[number], "does not match its checksum");
+      if (contents.size() != kGrainSize && contents.size() != planned.size)
+        damaged(grains[number], "holds " + std::to_string(contents.size()) + " bytes instead of " +
+                                    std::to_string(kGrainSize));
+      if (!planned.pass_on) {
+        const std::span<std::byte> plain = worker.plain_at(number);
+        std::copy(contents.begin(), contents.end(), plain.begin());
+        std::fill(plain.begin() + static_cast<std::ptrdiff_t>(contents.size()), plain.end(), std::byte{0});
+      } else if (planned.deflate.size() < kLongestZeroGrain) {
+        planned.is_zero = is_zero(contents);
+      }
+    });
+    worker.pieces.clear();
+    for (std::size_t number = 0; number < grains.size(); ++number) {
+      const Planned& planned = worker.planned[number];
       // Deflate has been tried on it before.
-      if (!pass_on)
+      if (!planned.pass_on)
         worker.pieces.add_plain(
-            guest_offset, plain, [&] { crew.throw_if_failed(); }, packing() != ClusterCompression::kDeflate);
-      else if (!may_be_zero || !is_zero(plain))
-        worker.pieces.add_packed(guest_offset, deflate);
+            planned.guest_offset, worker.plain_at(number), [&] { crew.throw_if_failed(); },
+            packing() != ClusterCompression::kDeflate);
+      else if (!planned.is_zero)
+        worker.pieces.add_packed(planned.guest_offset, planned.deflate);
     }
   }
 
