@@ -187,6 +187,7 @@ class BlockConversion : public ConversionBase {
       crew.throw_if_failed();
       progress(done(), file.length());
     };
+    file.expect_read(0, kReadAhead);
     os::File::Range data = file.next_data(0);
     for (std::uint64_t offset = 0; offset < file.length();) {
       std::shared_ptr<Chunk> chunk = pool.take(wait);
@@ -200,7 +201,7 @@ class BlockConversion : public ConversionBase {
       } else {
         limit_rate(fresh, crew);
         file.read_exactly_at(offset, chunk->fresh);
-        file.expect_read(offset + fresh, kReadAhead);
+        file.expect_read(offset + kReadAhead, kJobSize);
         result().bytes_read += fresh;
       }
       hash.add(chunk);

@@ -14,7 +14,7 @@ struct Abandoned {};
 
 }  // namespace
 
-OrderedCrew::OrderedCrew(unsigned threads, const os::StopToken& stop) : stop_(stop) {
+OrderedCrew::OrderedCrew(unsigned threads, const os::StopToken& stop) : stop_(stop), turn_came_(threads) {
   try {
     for (unsigned worker = 0; worker < threads; ++worker)
       threads_.emplace_back([this, worker] { work(worker); });
@@ -36,7 +36,7 @@ OrderedCrew::~OrderedCrew() {
     queue_.clear();
   }
   work_arrived_.notify_all();
-  turn_passed_.notify_all();
+  for (std::condition_variable& came : turn_came_) came.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -71,7 +71,7 @@ void OrderedCrew::fail(std::exception_ptr error) {
     queue_.clear();
   }
   work_finished_.notify_all();
-  turn_passed_.notify_all();
+  for (std::condition_variable& came : turn_came_) came.notify_all();
 }
 
 void OrderedCrew::throw_if_failed() {
@@ -109,13 +109,14 @@ void OrderedCrew::work(unsigned worker) {
 
 void OrderedCrew::Turn::take() {
   std::unique_lock lock(crew_.mutex_);
-  crew_.turn_passed_.wait(lock, [&] { return crew_.turn_ == number_ || crew_.broken(); });
+  crew_.came(number_).wait(lock, [&] { return crew_.turn_ == number_ || crew_.broken(); });
   if (crew_.broken()) throw Abandoned{};
 }
 
 void OrderedCrew::Turn::give_back() {
   if (given_back_) return;
   given_back_ = true;
+  std::condition_variable* came = nullptr;
   {
     std::lock_guard lock(crew_.mutex_);
     crew_.early_.insert(number_);
@@ -123,8 +124,9 @@ void OrderedCrew::Turn::give_back() {
       crew_.early_.erase(crew_.early_.begin());
       ++crew_.turn_;
     }
+    came = &crew_.came(crew_.turn_);
   }
-  crew_.turn_passed_.notify_all();
+  came->notify_all();
 }
 
 }  // namespace hyper2kvm::image

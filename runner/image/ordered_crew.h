@@ -64,13 +64,16 @@ class OrderedCrew {
   };
   void work(unsigned worker);
   void fail(std::exception_ptr error);
+  std::condition_variable& came(std::uint64_t turn) { return turn_came_[turn % turn_came_.size()]; }
   bool broken() const { return static_cast<bool>(error_) || closing_; }  // under mutex_
 
   const os::StopToken stop_;
   std::mutex mutex_;
   std::condition_variable work_arrived_;   // for workers
   std::condition_variable work_finished_;  // for the feeding thread
-  std::condition_variable turn_passed_;
+  // By the number of the job: one whose turn has not come sleeps on. To wake all each time costs a tenth of a
+  // copy.
+  std::vector<std::condition_variable> turn_came_;
   std::deque<Queued> queue_;
   std::set<std::uint64_t> early_;  // turns given back before their predecessors'
   std::uint64_t submitted_ = 0;

@@ -36,6 +36,7 @@ class Qcow2Target : public Target {
                           Qcow2Tables::plain_entry(offset + i * kClusterSize));
       placed.push_back(Placed{offset, piece.bytes});
     }
+    if (!placed.empty()) file_.expect_growth(placed.back().file_offset + placed.back().bytes.size());
   }
 
   void overwrite(std::uint64_t guest_offset, std::span<const std::byte> bytes) override {

@@ -1,12 +1,15 @@
 #include "runner/image/target_file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <new>
 
+#include "runner/image/byte_order.h"
 #include "runner/image/target.h"
 #include "runner/image/write_stage.h"
 #include "runner/os/error.h"
@@ -19,14 +22,22 @@ constexpr std::size_t kSmallestDirectWrite = 64 * 1024;
 // Larger ones are worth a write of their own even where small ones are collected.
 constexpr std::size_t kLargestCollected = 256 * 1024;
 
+// Room is taken in such steps, while there is so much that nobody misses what is taken too early.
+constexpr std::uint64_t kGrowth = 32u << 20;
+constexpr std::uint64_t kAmple = 1u << 30;
+
+constexpr std::size_t kHugePage = 2u << 20;
+
 bool is_aligned(std::uint64_t value) { return value % AlignedBuffer::kAlignment == 0; }
 
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(std::size_t size) : size_(size) {
-  data_.reset(static_cast<std::byte*>(
-      std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment)));
+  const std::size_t alignment = size > 0 && size % kHugePage == 0 ? kHugePage : kAlignment;
+  data_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, round_up<std::size_t>(size, alignment))));
   if (!data_) throw std::bad_alloc();
+  // Advice only.
+  if (alignment == kHugePage) (void)::madvise(data_.get(), size, MADV_HUGEPAGE);
 }
 
 void AlignedBuffer::Free::operator()(std::byte* memory) const { std::free(memory); }
@@ -62,6 +73,16 @@ void TargetFile::write(std::span<const Placed> placed) {
       write_at(offset, run);
     first = next;
   }
+}
+
+void TargetFile::expect_growth(std::uint64_t end) {
+  if (!direct_ || block_device_ || end <= expected_) return;
+  const std::uint64_t begin = expected_;
+  expected_ = round_up(end, kGrowth);
+  struct statvfs space;
+  if (::fstatvfs(buffered_.fd(), &space) != 0 || space.f_bavail < kAmple / space.f_frsize) return;
+  // Advice only: what it cannot have now, a write will ask for.
+  (void)::fallocate(buffered_.fd(), 0, static_cast<off_t>(begin), static_cast<off_t>(expected_ - begin));
 }
 
 void TargetFile::flush() {

@@ -17,7 +17,7 @@ namespace hyper2kvm::image {
 
 struct Placed;
 
-// Memory at a multiple of 4096, as O_DIRECT wants it.
+// Memory at a multiple of 4096, as O_DIRECT wants it; in huge pages where it is as large as some of these.
 class AlignedBuffer {
  public:
   static constexpr std::size_t kAlignment = 4096;
@@ -49,6 +49,10 @@ class TargetFile {
   // Neighbours in both file and memory go out as one write. What was collected is not in the file before
   // flush(). Thread-safe.
   void write(std::span<const Placed> placed);
+  // For a file that grows as it is written: takes room up to end, and some more, before the writes come. File
+  // systems let only one writer at a time lengthen a file past the page cache, but several fill what is
+  // there. What is too much is given back by truncate(). By one thread at a time.
+  void expect_growth(std::uint64_t end);
   // Writes what was collected. By one thread, when the others are done; what follows it goes out at once.
   void flush();
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
@@ -66,6 +70,7 @@ class TargetFile {
   os::File buffered_;
   os::File direct_;  // none where the file system does not take O_DIRECT
   std::unique_ptr<WriteStage> stage_;
+  std::uint64_t expected_ = 0;  // by expect_growth
   bool block_device_ = false;
 };
 

@@ -1,7 +1,7 @@
 // Many small neighbouring writes become few large aligned ones.
 //
 // Compressed clusters lie byte after byte in the file and come from several threads. They are collected in
-// windows of 1 MiB; a window that is full goes out in one piece past the page cache, one that never fills up
+// windows of 2 MiB; a window that is full goes out in one piece past the page cache, one that never fills up
 // (a table lies in it) goes out by its parts through it. No byte may be written twice, and nobody reads
 // before flush().
 #pragma once
@@ -29,8 +29,8 @@ class WriteStage {
   void flush();
 
  private:
-  static constexpr std::size_t kWindowSize = 1u << 20;
-  static constexpr std::size_t kMostWindows = 12;
+  static constexpr std::size_t kWindowSize = 2u << 20;
+  static constexpr std::size_t kMostWindows = 8;
   struct Window {
     Window(std::uint64_t place, AlignedBuffer buffer) : number(place), memory(std::move(buffer)) {}
     const std::uint64_t number;
