@@ -14,7 +14,7 @@
 #include <immintrin.h>
 
 // The steps are worth their while only with shifts that leave the flags alone and with copies of 32 bytes.
-#define HYPER2KVM_STEPS __attribute__((target("avx2,bmi,bmi2")))
+#define HYPER2KVM_STEPS [[gnu::target("avx2,bmi,bmi2")]]
 
 namespace hyper2kvm::image {
 namespace {
@@ -456,7 +456,7 @@ class InflatePair::Run {
 
   // Until something happens to one of them. What changes with each step is in variables of its own, whose
   // places nobody knows, so that it stays in registers: that alone is a fifth of the time.
-  HYPER2KVM_STEPS [[gnu::noinline]] static Event both(Lane& first, Lane& second) {
+  [[gnu::noinline]] HYPER2KVM_STEPS static Event both(Lane& first, Lane& second) {
     Cursor a = first.at;
     Cursor b = second.at;
     Event event;
@@ -482,7 +482,7 @@ class InflatePair::Run {
     return event;
   }
 
-  HYPER2KVM_STEPS [[gnu::noinline]] static Outcome alone(Lane& lane) {
+  [[gnu::noinline]] HYPER2KVM_STEPS static Outcome alone(Lane& lane) {
     Cursor at = lane.at;
     Outcome outcome = Outcome::kMore;
     while (outcome == Outcome::kMore) {
