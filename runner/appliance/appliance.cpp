@@ -25,6 +25,7 @@
 #include "runner/appliance/kernel.h"
 #include "runner/appliance/line_reader.h"
 #include "runner/appliance/memory_directory.h"
+#include "runner/appliance/placement.h"
 #include "runner/appliance/storage.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
@@ -120,6 +121,7 @@ class Boot {
   const os::StopToken& stop_;
   std::optional<os::Process> storage_;
   std::optional<os::Process> kernel_;
+  std::optional<Placement> placement_;
   os::UniqueFd request_pipe_;
   os::UniqueFd answer_pipe_;
   os::UniqueFd console_pipe_;
@@ -178,6 +180,7 @@ void Boot::start_kernel(const std::filesystem::path& directory, const std::files
       {"TMPDIR", memory.string()}, {"PATH", "/usr/sbin:/usr/bin:/sbin:/bin"}, {"HOME", "/"}};
   options.limit_file_size = session_.limits.memory_bytes + kLargestHole;
   kernel_.emplace(os::Process::start(options));
+  placement_.emplace(kernel_->pid());
   request_pipe_ = std::move(request.write_end);
   answer_pipe_ = std::move(answer.read_end);
   console_pipe_ = std::move(console.read_end);
@@ -195,6 +198,7 @@ void Boot::check_limits() const {
 
 void Boot::turn() {
   check_limits();
+  placement_->look();
   pollfd waits[3] = {{console_pipe_.get(), POLLIN, 0},
                      {answer_pipe_.get(), POLLIN, 0},
                      {sent_ < to_send_.size() ? request_pipe_.get() : -1, POLLOUT, 0}};
