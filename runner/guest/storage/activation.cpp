@@ -10,6 +10,7 @@
 
 #include "runner/guest/storage/device_mapper.h"
 #include "runner/guest/storage/lvm_metadata.h"
+#include "runner/guest/storage/raid_array.h"
 #include "runner/guest/storage/signature.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
@@ -31,13 +32,20 @@ std::string run(std::vector<std::string> arguments, std::vector<std::pair<int, i
                          {}, kLimit);
 }
 
-// The driver of the array that a member's description ("MD_LEVEL=raid1", a line each) is of.
-const char* array_module(const std::string& description) {
+// Only the driver that the member's array takes: that of levels 4 to 6 costs the appliance another start.
+std::string array_module(const Volume& member) {
+  os::File device = os::File::open(member.node, os::File::Mode::kRead);
+  std::optional<std::string> module = raid_module(
+      [&device](std::uint64_t offset, std::span<std::byte> buffer) { return device.read_at(offset, buffer); },
+      device.size());
+  if (module) return *module;
+  // mdadm knows odd ones too.
+  std::string description = run({"mdadm", "--examine", "--export", member.node});
   std::size_t at = description.find("MD_LEVEL=");
   std::string level = at == std::string::npos ? "" : description.substr(at + 9);
   level.resize(std::min(level.find('\n'), level.size()));
-  for (const char* module : {"raid0", "raid1", "raid10", "linear"})
-    if (level == module) return module;
+  for (const char* known : {"raid0", "raid1", "raid10", "linear"})
+    if (level == known) return known;
   return "raid456";
 }
 
@@ -123,10 +131,9 @@ bool ActivatedVolumes::open_arrays(Storage& storage, bool read_only, std::vector
     if (read_only) arguments.insert(arguments.begin() + 2, "--readonly");
     for (const Volume* member : members) arguments.push_back(member->node);
     try {
-      // Only the driver that it takes: that of levels 4 to 6 costs the appliance another start.
-      load(array_module(run({"mdadm", "--examine", "--export", members.front()->node})));
+      load(array_module(*members.front()).c_str());
       run(arguments);
-      take_down_.push_back([node] { run({"mdadm", "--stop", node}); });
+      take_down_.push_back([node] { stop_raid_array(node); });
       Volume volume;
       volume.name = "md" + std::to_string(number);
       volume.node = node;

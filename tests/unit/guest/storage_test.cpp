@@ -9,6 +9,7 @@
 #include "runner/guest/storage/device_name.h"
 #include "runner/guest/storage/filesystem_state.h"
 #include "runner/guest/storage/lvm_metadata.h"
+#include "runner/guest/storage/raid_array.h"
 #include "tests/unit/guest/image.h"
 #include "tests/unit/guest/tree.h"
 
@@ -381,6 +382,66 @@ TEST(Lvm, ALabelThatLiesIsRefused) {
   disk.replace(512, 8, "LABELONE");
   disk.replace(512 + 24, 8, "LVM2 001");
   EXPECT_THAT(error_of([&] { read_lvm_member(read, disk.size(), "disk0p1"); }), HasSubstr("wrong checksum"));
+}
+
+// A volume of a size that is no multiple of anything, with superblocks of md in it.
+class RaidMember {
+ public:
+  static constexpr std::size_t kSize = (std::size_t{1} << 20) + 5 * 4096 + 512;
+  RaidMember& with(std::size_t offset, std::uint32_t version, std::size_t level_at, std::int32_t level) {
+    put(offset, 0xa92b4efc);
+    put(offset + 4, version);
+    put(offset + level_at, static_cast<std::uint32_t>(level));
+    return *this;
+  }
+  std::optional<std::string> module() const {
+    return raid_module(
+        [this](std::uint64_t offset, std::span<std::byte> buffer) {
+          if (offset >= bytes_.size()) return std::size_t{0};
+          std::size_t count = std::min<std::size_t>(buffer.size(), bytes_.size() - offset);
+          std::memcpy(buffer.data(), bytes_.data() + offset, count);
+          return count;
+        },
+        bytes_.size());
+  }
+  void cut(std::size_t size) { bytes_.resize(size); }
+
+ private:
+  void put(std::size_t at, std::uint32_t number) {
+    for (int byte = 0; byte < 4; ++byte) bytes_[at++] = static_cast<char>(number >> 8 * byte);
+  }
+  std::string bytes_ = std::string(kSize, '\0');
+};
+
+TEST(Raid, TheDriverIsToldByTheSuperblockWhereverItIs) {
+  const std::size_t at_end = (RaidMember::kSize - 8192) / 4096 * 4096;
+  const std::size_t old = RaidMember::kSize / 65536 * 65536 - 65536;
+  EXPECT_EQ(RaidMember().with(0, 1, 72, 10).module(), "raid10");
+  EXPECT_EQ(RaidMember().with(4096, 1, 72, 1).module(), "raid1");
+  EXPECT_EQ(RaidMember().with(at_end, 1, 72, 0).module(), "raid0");
+  EXPECT_EQ(RaidMember().with(old, 0, 28, -1).module(), "linear");
+  for (int level : {4, 5, 6}) EXPECT_EQ(RaidMember().with(4096, 1, 72, level).module(), "raid456");
+  // What is left of an array of the same kind does not matter.
+  EXPECT_EQ(RaidMember().with(4096, 1, 72, 1).with(old, 0, 28, 1).module(), "raid1");
+}
+
+TEST(Raid, WhatIsNoPlainMemberIsLeftToMdadm) {
+  EXPECT_EQ(RaidMember().module(), std::nullopt);
+  EXPECT_EQ(RaidMember().with(4096, 2, 72, 1).module(), std::nullopt);
+  EXPECT_EQ(RaidMember().with(4096, 0, 28, 1).module(), std::nullopt);
+  for (int level : {-4, -5, -10, 7, 1000000})
+    EXPECT_EQ(RaidMember().with(4096, 1, 72, level).module(), std::nullopt);
+  EXPECT_EQ(RaidMember().with(0, 1, 72, 0).with(4096, 1, 72, 1).module(), std::nullopt);
+  RaidMember small;
+  for (std::size_t size : {65536u, 65535u, 8192u, 4100u, 100u, 0u}) {
+    small.cut(size);
+    EXPECT_EQ(small.module(), std::nullopt);
+  }
+}
+
+TEST(Raid, WhatIsNoArrayCannotBeStopped) {
+  EXPECT_THROW(stop_raid_array("/dev/null"), os::Error);
+  EXPECT_THROW(stop_raid_array("/nonexistent"), os::Error);
 }
 
 }  // namespace
