@@ -139,8 +139,9 @@ std::string GuestRoot::link_target(const std::string& canonical) const {
   return std::string(buffer, static_cast<std::size_t>(length));
 }
 
-// True where path holds no link at all, neither on the disk nor in the changes: most paths, told in one call.
-bool GuestRoot::is_plain(std::string_view path) const {
+// True where path holds no link that would be followed, neither on the disk nor in the changes: most paths,
+// told in one call.
+bool GuestRoot::is_plain(std::string_view path, bool follow_last) const {
   if (!path.starts_with('/') || path.size() < 2 || path.ends_with('/')) return false;
   for (std::string_view oddity : {"//", "/./", "/../"})
     if (path.find(oddity) != std::string_view::npos) return false;
@@ -154,15 +155,16 @@ bool GuestRoot::is_plain(std::string_view path) const {
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
   std::string name(path);
   os::UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, root_.get(), name.c_str(), &how, sizeof how)));
+  if (!fd || !follow_last) return static_cast<bool>(fd);
   struct stat status;
-  return fd && ::fstat(fd.get(), &status) == 0 && !S_ISLNK(status.st_mode);
+  return ::fstat(fd.get(), &status) == 0 && !S_ISLNK(status.st_mode);
 }
 
 std::string GuestRoot::resolve(std::string_view path, bool follow_last) const {
   if (path.size() >= kLongestPath || path.find('\0') != std::string_view::npos)
     throw os::Error(os::ErrorKind::kInvalid, std::string(path.substr(0, 80)) + " in the guest",
                     "is no path: it is too long or holds a zero byte");
-  if (is_plain(path)) return std::string(path);
+  if (is_plain(path, follow_last)) return std::string(path);
   std::vector<std::string> ahead = components(path);
   std::reverse(ahead.begin(), ahead.end());
   std::string here;

@@ -142,7 +142,7 @@ class GuestRoot {
   };
 
   os::UniqueFd open_at(std::string_view canonical, std::uint64_t flags, int& error) const;
-  bool is_plain(std::string_view path) const;
+  bool is_plain(std::string_view path, bool follow_last) const;
   NodeStatus look(const std::string& canonical) const;
   std::string link_target(const std::string& canonical) const;
   Change& change(const std::string& canonical, std::string_view reason);
