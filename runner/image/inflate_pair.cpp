@@ -49,14 +49,11 @@ constexpr std::size_t kMostOut = 1 + kLongestMatch;
 constexpr std::size_t kCopy = sizeof(__m256i);
 constexpr std::size_t kMostIn = 3 * 7;
 // What is larger than this, of 64 KiB, hardly has matches.
-#ifndef HS
-#define HS 40
-#endif
-constexpr std::size_t kHardlyShrunk = HS * 1024;
+constexpr std::size_t kHardlyShrunk = 40 * 1024;
 // So many steps are made before a lane looks how far it is.
 constexpr std::size_t kSteps = 32;
 constexpr std::size_t kRoomBehind = kSteps * kMostOut + kCopy;
-// What the steps may read past where a lane began them, in whole.
+// What is read at most until then.
 constexpr std::size_t kReadAhead = kSteps * kMostIn + 16;
 
 constexpr auto kLiteralMeanings = [] {
