@@ -104,7 +104,8 @@ TEST(InflatePair, TakesAllThatZlibMakes) {
   std::vector<int> seen(cases.size());
   pair.inflate(streams, [&](std::size_t number, std::span<const std::byte> contents) {
     ++seen[number];
-    EXPECT_TRUE(std::ranges::equal(contents, cases[number].contents)) << cases[number].name << ": " << contents.size() << " from " << cases[number].stream.size();
+    EXPECT_TRUE(std::ranges::equal(contents, cases[number].contents))
+        << cases[number].name << ": " << contents.size() << " from " << cases[number].stream.size();
   });
   EXPECT_EQ(seen, std::vector<int>(cases.size(), 1));
 }
