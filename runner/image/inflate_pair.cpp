@@ -30,7 +30,7 @@ constexpr unsigned kFirstLength = 257;
 constexpr HuffmanEntry kLiteral = 1u << 31;
 constexpr HuffmanEntry kUnusual = 1u << 30;  // a second table, unless it is one of these two:
 constexpr HuffmanEntry kEnd = 1u << 29;
-constexpr HuffmanEntry kNone = 1u << 28;  // a symbol that must not occur
+constexpr HuffmanEntry kNone = 1u << 15;  // a symbol that must not occur
 // Marks of entries for distances.
 constexpr HuffmanEntry kUnusualDistance = 1u << 31;  // a second table, unless it is
 constexpr HuffmanEntry kNoDistance = 1u << 15;

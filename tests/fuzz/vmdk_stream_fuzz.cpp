@@ -1,8 +1,8 @@
 // The streamOptimized reader: header, footer, markers in windows of odd sizes, grains, tables.
 #include <algorithm>
 
-#include "runner/image/deflate.h"
 #include "runner/image/grain_stream.h"
+#include "runner/image/zlib_batch.h"
 #include "tests/fuzz/fuzz_input.h"
 
 using namespace hyper2kvm;
@@ -18,8 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const image::StreamLayout layout = image::read_stream_layout(read, file.size(), "fuzz");
     if (!layout.header.is_stream_optimized()) return;
     image::GrainStream stream(layout, "fuzz");
-    image::Inflater inflater;
-    std::vector<std::byte> plain(image::kGrainSize);
+    image::ZlibBatch batch;
+    std::vector<std::span<const std::byte>> streams;
     // As the copy does it: what one window leaves over comes again at the front of the next.
     std::size_t begin = 0;
     for (std::size_t end = 0; end < file.size();) {
@@ -27,11 +27,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       std::vector<image::Grain> grains;
       begin += stream.parse(file.subspan(begin, end - begin), grains);
       if (end - begin >= image::kLargestGrainRecord) __builtin_trap();
+      streams.clear();
       for (const image::Grain& grain : grains) {
         if (grain.number >= layout.grains()) __builtin_trap();
-        (void)image::deflate_part(grain.zlib);
-        (void)inflater.inflate_zlib(grain.zlib, plain);
+        streams.push_back(grain.zlib);
       }
+      batch.inflate(streams, [](std::size_t, std::span<const std::byte>) {});
     }
     stream.end();
     image::verify_grain_tables(layout, stream.ledger(), read, "fuzz", {});
