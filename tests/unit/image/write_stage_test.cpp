@@ -9,7 +9,7 @@
 namespace hyper2kvm::image {
 namespace {
 
-constexpr std::size_t kWindow = 1u << 20;
+constexpr std::size_t kWindow = 2u << 20;
 
 // Remembers what was written, and complains about a byte that comes twice.
 struct Written {
