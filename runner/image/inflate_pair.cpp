@@ -5,8 +5,6 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <optional>
-#include <vector>
 
 #include "runner/image/huffman_table.h"
 

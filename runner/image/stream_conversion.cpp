@@ -45,6 +45,7 @@ class StreamConversion : public ConversionBase {
     std::span<const std::byte> deflate;
     std::size_t size = kGrainSize;  // less where the disk ends in it
     bool pass_on = false;           // as it is
+    bool may_be_zero = false;
     bool is_zero = false;
   };
   struct Worker {
@@ -145,7 +146,8 @@ class StreamConversion : public ConversionBase {
           static_cast<std::size_t>(std::min<std::uint64_t>(kGrainSize, capacity_ - planned.guest_offset));
       planned.pass_on = packing() == ClusterCompression::kDeflate && planned.deflate.size() < kClusterSize &&
                         planned.size == kGrainSize;
-      if (options().check_grains || !planned.pass_on || planned.deflate.size() < kLongestZeroGrain) {
+      planned.may_be_zero = planned.deflate.size() < kLongestZeroGrain;
+      if (options().check_grains || !planned.pass_on || planned.may_be_zero) {
         worker.streams.push_back(grain.zlib);
         worker.inflated.push_back(worker.planned.size() - 1);
       }
@@ -161,7 +163,7 @@ class StreamConversion : public ConversionBase {
         const std::span<std::byte> plain = worker.plain_at(number);
         std::copy(contents.begin(), contents.end(), plain.begin());
         std::fill(plain.begin() + static_cast<std::ptrdiff_t>(contents.size()), plain.end(), std::byte{0});
-      } else if (planned.deflate.size() < kLongestZeroGrain) {
+      } else if (planned.may_be_zero) {
         planned.is_zero = is_zero(contents);
       }
     });
