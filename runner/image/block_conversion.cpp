@@ -60,17 +60,29 @@ class BlockConversion : public ConversionBase {
   using ConversionBase::ConversionBase;
 
  private:
+  // A thread's.
   struct Worker {
-    Worker(std::optional<ClusterCompression> packing, int level) : pieces(kJobSize, packing, level) {}
+    explicit Worker(std::unique_ptr<ClusterPacker> own) : packer(std::move(own)) {}
+    std::unique_ptr<ClusterPacker> packer;  // null where clusters are plain
+    AlignedBuffer packed{kClusterSize};     // as the source has it
+  };
+  // A job's, until it is written.
+  struct Slot {
+    explicit Slot(bool packs) : pieces(kJobSize, packs) {}
     AlignedBuffer data{kJobSize};
-    AlignedBuffer packed{kClusterSize};
     PieceMaker pieces;
   };
-
-  std::vector<Worker> make_workers() const {
+  struct Memory {
     std::vector<Worker> workers;
-    for (unsigned i = 0; i < threads(); ++i) workers.emplace_back(packing(), level());
-    return workers;
+    std::vector<Slot> slots;
+  };
+
+  Memory make_memory() const {
+    Memory memory;
+    for (std::unique_ptr<ClusterPacker>& packer : make_packers())
+      memory.workers.emplace_back(std::move(packer));
+    for (unsigned i = 0; i < slots(); ++i) memory.slots.emplace_back(packing().has_value());
+    return memory;
   }
 
   void copy_disk(const Progress& progress, const os::StopToken& stop) override {
@@ -119,8 +131,8 @@ class BlockConversion : public ConversionBase {
     std::unique_ptr<BlockSource> blocks = by_qemu ? open_nbd_source(source(), threads(), options().scratch)
                                                   : open_file_source(source(), threads(), stop);
     const std::uint64_t total = count_data(*blocks, stop);
-    std::vector<Worker> workers = make_workers();
-    OrderedCrew crew(threads(), stop);
+    Memory memory = make_memory();
+    OrderedCrew crew(threads(), slots(), stop);
     try {
       for (os::File::Range range = next_clusters(*blocks, 0); range.length > 0;
            range = next_clusters(*blocks, range.offset + range.length)) {
@@ -129,10 +141,10 @@ class BlockConversion : public ConversionBase {
         for (std::uint64_t from = range.offset; from < end;) {
           const std::size_t size =
               static_cast<std::size_t>(std::min<std::uint64_t>(kJobSize - from % kJobSize, end - from));
-          crew.submit([this, &crew, &workers, &blocks, from, size](unsigned worker, OrderedCrew::Turn& turn) {
+          submit(crew, size, [this, &crew, &memory, &blocks, from, size](unsigned worker, unsigned slot) {
             limit_rate(size, crew);
-            read_pieces(*blocks, worker, workers[worker], from, size, crew);
-            deliver(workers[worker].pieces.pieces(), size, crew, turn);
+            read_pieces(*blocks, worker, memory.workers[worker], memory.slots[slot], from, size, crew);
+            return memory.slots[slot].pieces.pieces();
           });
           result().bytes_read += size;
           from += size;
@@ -150,14 +162,14 @@ class BlockConversion : public ConversionBase {
     progress(total, total);
   }
 
-  void read_pieces(BlockSource& blocks, unsigned reader, Worker& worker, std::uint64_t from, std::size_t size,
-                   OrderedCrew& crew) {
+  void read_pieces(BlockSource& blocks, unsigned reader, Worker& worker, Slot& slot, std::uint64_t from,
+                   std::size_t size, OrderedCrew& crew) {
     const auto go_on = [&crew] { crew.throw_if_failed(); };
-    worker.pieces.clear();
-    const std::span<std::byte> data = worker.data.span().first(size);
+    slot.pieces.begin(worker.packer.get());
+    const std::span<std::byte> data = slot.data.span().first(size);
     if (!packing() || !blocks.has_packed(*packing())) {
       blocks.read(reader, from, data);
-      worker.pieces.add_plain(from, data, go_on);
+      slot.pieces.add_plain(from, data, go_on);
       return;
     }
     for (std::size_t at = 0; at < size; at += kClusterSize) {
@@ -166,12 +178,12 @@ class BlockConversion : public ConversionBase {
                                      ? blocks.read_packed(reader, from + at, worker.packed.span(), cluster)
                                      : 0;
       if (stream > 0 && stream < kClusterSize) {
-        if (!is_zero(cluster)) worker.pieces.copy_packed(from + at, worker.packed.span().first(stream));
+        if (!is_zero(cluster)) slot.pieces.copy_packed(from + at, worker.packed.span().first(stream));
         continue;
       }
       if (stream == 0) blocks.read(reader, from + at, cluster);
       // What the source has packed in the same way and did not shrink will not now.
-      worker.pieces.add_plain(from + at, cluster, go_on, stream == 0);
+      slot.pieces.add_plain(from + at, cluster, go_on, stream == 0);
     }
   }
 
@@ -179,10 +191,10 @@ class BlockConversion : public ConversionBase {
     LocatedFile file(source().location);
     file.expect_sequential_reads();
     const std::uint64_t end = source().virtual_size;
-    std::vector<Worker> workers = make_workers();
+    Memory memory = make_memory();
     HashThread hash;
     ChunkPool pool(threads() + 6, 0, kJobSize);
-    OrderedCrew crew(threads(), stop);
+    OrderedCrew crew(threads(), slots(), stop);
     auto wait = [&] {
       crew.throw_if_failed();
       progress(done(), file.length());
@@ -211,13 +223,12 @@ class BlockConversion : public ConversionBase {
       if (hole || size == 0)
         count_done(fresh);
       else
-        crew.submit(
-            [this, &crew, &workers, chunk, offset, size, fresh](unsigned worker, OrderedCrew::Turn& turn) {
-              PieceMaker& pieces = workers[worker].pieces;
-              pieces.clear();
-              pieces.add_plain(offset, chunk->fresh.first(size), [&] { crew.throw_if_failed(); });
-              deliver(pieces.pieces(), fresh, crew, turn);
-            });
+        submit(crew, fresh, [&crew, &memory, chunk, offset, size](unsigned worker, unsigned slot) {
+          PieceMaker& pieces = memory.slots[slot].pieces;
+          pieces.begin(memory.workers[worker].packer.get());
+          pieces.add_plain(offset, chunk->fresh.first(size), [&] { crew.throw_if_failed(); });
+          return pieces.pieces();
+        });
       offset += fresh;
       wait();
     }

@@ -7,7 +7,9 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
+#include "runner/image/cluster_packing.h"
 #include "runner/image/conversion.h"
 #include "runner/image/ordered_crew.h"
 #include "runner/image/target.h"
@@ -30,20 +32,24 @@ class ConversionBase : public Conversion {
   const std::string& name() const { return name_; }  // of the source, for messages
   ConversionResult& result() { return result_; }
   unsigned threads() const;
+  unsigned slots() const;  // of an OrderedCrew of so many threads
   // How the target's clusters are packed; none where they are plain.
   std::optional<ClusterCompression> packing() const;
-  int level() const;
+  // One for each thread; as many nulls where clusters are plain.
+  std::vector<std::unique_ptr<ClusterPacker>> make_packers() const;
   RateLimiter* limiter() const { return options_.limiter.get(); }  // null where there is no limit
 
-  // A job's last step: takes places in turn, then writes. weight: what the job counts for in done().
-  void deliver(std::span<const Piece> pieces, std::uint64_t weight, OrderedCrew& crew,
-               OrderedCrew::Turn& turn);
+  // Makes a job's pieces, which stay where they are until the job is written; see OrderedCrew::Job::prepare.
+  using Prepare = std::function<std::span<const Piece>(unsigned worker, unsigned slot)>;
+  // Has pieces of the target made, placed and written. weight: what they count for in done().
+  void submit(OrderedCrew& crew, std::uint64_t weight, Prepare prepare);
   // Holds a transfer back until the rate limit allows it. Throws what stops the crew meanwhile.
   void limit_rate(std::uint64_t bytes, OrderedCrew& crew);
   void count_done(std::uint64_t weight) { done_.fetch_add(weight, std::memory_order_relaxed); }
   std::uint64_t done() const { return done_.load(std::memory_order_relaxed); }
 
  private:
+  class Delivery;
   SourceImage source_;
   ConversionOptions options_;
   std::string name_;

@@ -9,12 +9,10 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(50);
 
-// Ends a job whose crew has failed already; it never leaves the crew.
-struct Abandoned {};
-
 }  // namespace
 
-OrderedCrew::OrderedCrew(unsigned threads, const os::StopToken& stop) : stop_(stop), turn_came_(threads) {
+OrderedCrew::OrderedCrew(unsigned threads, unsigned slots, const os::StopToken& stop) : stop_(stop) {
+  for (unsigned slot = slots; slot > 0; --slot) free_slots_.push_back(slot - 1);
   try {
     for (unsigned worker = 0; worker < threads; ++worker)
       threads_.emplace_back([this, worker] { work(worker); });
@@ -33,21 +31,20 @@ OrderedCrew::~OrderedCrew() {
   {
     std::lock_guard lock(mutex_);
     closing_ = true;
-    queue_.clear();
+    drop_all();
   }
   work_arrived_.notify_all();
-  for (std::condition_variable& came : turn_came_) came.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
-void OrderedCrew::submit(Job job) {
+void OrderedCrew::submit(std::unique_ptr<Job> job) {
   std::unique_lock lock(mutex_);
   while (!error_ && queue_.size() >= 2 * threads_.size()) {
     work_finished_.wait_for(lock, kTick);
     stop_.throw_if_stopped();
   }
   if (error_) std::rethrow_exception(error_);
-  queue_.push_back(Queued{submitted_++, std::move(job)});
+  queue_.push_back(Task{std::move(job), submitted_++});
   lock.unlock();
   work_arrived_.notify_one();
 }
@@ -64,16 +61,6 @@ void OrderedCrew::finish(const std::function<void()>& on_wait) {
   if (error_) std::rethrow_exception(error_);
 }
 
-void OrderedCrew::fail(std::exception_ptr error) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!error_) error_ = std::move(error);
-    queue_.clear();
-  }
-  work_finished_.notify_all();
-  for (std::condition_variable& came : turn_came_) came.notify_all();
-}
-
 void OrderedCrew::throw_if_failed() {
   stop_.throw_if_stopped();
   std::lock_guard lock(mutex_);
@@ -81,52 +68,75 @@ void OrderedCrew::throw_if_failed() {
 }
 
 void OrderedCrew::work(unsigned worker) {
+  std::unique_lock lock(mutex_);
   while (true) {
-    Queued next;
-    {
-      std::unique_lock lock(mutex_);
-      work_arrived_.wait(lock, [&] { return closing_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      next = std::move(queue_.front());
-      queue_.pop_front();
-    }
+    work_arrived_.wait(lock, [&] { return closing_ || has_work(); });
+    if (closing_) return;
     try {
-      Turn turn(*this, next.number);
-      next.job(worker, turn);
-      turn.give_back();
-    } catch (const Abandoned&) {
+      // What is written makes room.
+      if (!placed_.empty())
+        write(lock);
+      else
+        prepare(worker, lock);
     } catch (...) {
+      if (!lock.owns_lock()) lock.lock();
       fail(std::current_exception());
     }
-    next.job = nullptr;  // what it holds (buffers) is free before the feeding thread looks again
-    {
-      std::lock_guard lock(mutex_);
-      ++completed_;
-    }
-    work_finished_.notify_all();
   }
 }
 
-void OrderedCrew::Turn::take() {
-  std::unique_lock lock(crew_.mutex_);
-  crew_.came(number_).wait(lock, [&] { return crew_.turn_ == number_ || crew_.broken(); });
-  if (crew_.broken()) throw Abandoned{};
+void OrderedCrew::prepare(unsigned worker, std::unique_lock<std::mutex>& lock) {
+  Task task = std::move(queue_.front());
+  queue_.pop_front();
+  task.slot = free_slots_.back();
+  free_slots_.pop_back();
+  if (has_work()) work_arrived_.notify_one();
+  lock.unlock();
+  task.job->prepare(worker, task.slot);
+  lock.lock();
+  if (broken()) return;
+  prepared_.emplace(task.number, std::move(task));
+  if (!placing_) place_what_is_due(lock);
 }
 
-void OrderedCrew::Turn::give_back() {
-  if (given_back_) return;
-  given_back_ = true;
-  std::condition_variable* came = nullptr;
-  {
-    std::lock_guard lock(crew_.mutex_);
-    crew_.early_.insert(number_);
-    while (!crew_.early_.empty() && *crew_.early_.begin() == crew_.turn_) {
-      crew_.early_.erase(crew_.early_.begin());
-      ++crew_.turn_;
-    }
-    came = &crew_.came(crew_.turn_);
+void OrderedCrew::place_what_is_due(std::unique_lock<std::mutex>& lock) {
+  placing_ = true;
+  for (auto due = prepared_.find(turn_); due != prepared_.end(); due = prepared_.find(turn_)) {
+    Task task = std::move(due->second);
+    prepared_.erase(due);
+    lock.unlock();
+    task.job->place();
+    lock.lock();
+    if (broken()) return;
+    ++turn_;
+    placed_.push_back(std::move(task));
   }
-  came->notify_all();
+  placing_ = false;
+}
+
+void OrderedCrew::write(std::unique_lock<std::mutex>& lock) {
+  Task task = std::move(placed_.front());
+  placed_.pop_front();
+  if (has_work()) work_arrived_.notify_one();
+  lock.unlock();
+  task.job->write();
+  task.job.reset();  // what it holds is free before the feeding thread looks again
+  lock.lock();
+  free_slots_.push_back(task.slot);
+  ++completed_;
+  work_finished_.notify_all();
+}
+
+void OrderedCrew::fail(std::exception_ptr error) {
+  if (!error_) error_ = std::move(error);
+  drop_all();
+  work_finished_.notify_all();
+}
+
+void OrderedCrew::drop_all() {
+  queue_.clear();
+  prepared_.clear();
+  placed_.clear();
 }
 
 }  // namespace hyper2kvm::image

@@ -7,12 +7,8 @@
 
 namespace hyper2kvm::image {
 
-PieceMaker::PieceMaker(std::size_t room, std::optional<ClusterCompression> packing, int level)
-    : packed_(packing ? room : 0) {
-  if (packing) packer_.emplace(*packing, level);
-}
-
-void PieceMaker::clear() {
+void PieceMaker::begin(ClusterPacker* packer) {
+  packer_ = packer;
   pieces_.clear();
   used_ = 0;
 }
@@ -22,7 +18,7 @@ void PieceMaker::add_plain(std::uint64_t guest_offset, std::span<const std::byte
   for (std::size_t at = 0; at < bytes.size(); at += kClusterSize) {
     const std::span<const std::byte> cluster = bytes.subspan(at, std::min(kClusterSize, bytes.size() - at));
     if (is_zero(cluster)) continue;
-    if (packer_ && try_packing && cluster.size() == kClusterSize) {
+    if (packer_ != nullptr && try_packing && cluster.size() == kClusterSize) {
       before_packing();
       const std::span<std::byte> room = packed_.span().subspan(used_, kClusterSize - 1);
       if (std::size_t size = packer_->pack(cluster, room); size > 0) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,14 +12,13 @@
 
 namespace hyper2kvm::image {
 
-// One worker uses one.
+// One thread at a time uses one.
 class PieceMaker {
  public:
-  // room: the most bytes of the disk between two clear(). packing: none where the target takes plain
-  // clusters.
-  PieceMaker(std::size_t room, std::optional<ClusterCompression> packing, int level);
-  // Forgets the pieces.
-  void clear();
+  // room: the most bytes of the disk between two begin(). packs: whether the target takes packed clusters.
+  PieceMaker(std::size_t room, bool packs) : packed_(packs ? room : 0) {}
+  // Forgets the pieces. packer: of who makes the next ones; null where the target takes plain clusters.
+  void begin(ClusterPacker* packer);
   // bytes begins at a multiple of kClusterSize, is whole clusters but for the end of the disk, and stays
   // where it is until the pieces are written. try_packing: false where it is known not to shrink.
   // before_packing is called for each cluster that is packed, which takes a while at the highest level; it
@@ -34,7 +32,7 @@ class PieceMaker {
   std::span<const Piece> pieces() const { return pieces_; }
 
  private:
-  std::optional<ClusterPacker> packer_;
+  ClusterPacker* packer_ = nullptr;
   AlignedBuffer packed_;
   std::size_t used_ = 0;  // of packed_
   std::vector<Piece> pieces_;

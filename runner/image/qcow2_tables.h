@@ -34,6 +34,8 @@ class Qcow2Tables {
   std::uint64_t take_clusters(std::uint64_t count);
   // Takes room for one compressed cluster; size is below kClusterSize.
   std::uint64_t take_packed(std::size_t size);
+  // Where the last one ended; 0: there was none.
+  std::uint64_t packed_end() const { return packed_at_; }
   // L2 entries as the format has them; 0 where nothing is.
   std::uint64_t entry(std::uint64_t guest_cluster);
   void set_entry(std::uint64_t guest_cluster, std::uint64_t entry);

@@ -1,5 +1,6 @@
 // qcow2: clusters are taken as pieces come, zero clusters are not there at all.
 #include <algorithm>
+#include <array>
 
 #include "runner/image/byte_order.h"
 #include "runner/image/qcow2_format.h"
@@ -10,6 +11,8 @@
 
 namespace hyper2kvm::image {
 namespace {
+
+constexpr std::array<std::byte, kClusterSize> kZeroes{};
 
 class Qcow2Target : public Target {
  public:
@@ -23,7 +26,11 @@ class Qcow2Target : public Target {
     for (const Piece& piece : pieces) {
       if (piece.encoding != Piece::Encoding::kCompressed) continue;
       std::uint64_t cluster = free_cluster(piece.guest_offset);
-      std::uint64_t offset = tables_.take_packed(piece.bytes.size());
+      const std::uint64_t open = tables_.packed_end();
+      const std::uint64_t offset = tables_.take_packed(piece.bytes.size());
+      // A cluster that is given up is filled, so that what is collected with it need not wait for more.
+      if (open % kClusterSize != 0 && offset != open)
+        placed.push_back(Placed{open, std::span(kZeroes).first(kClusterSize - open % kClusterSize)});
       tables_.set_entry(cluster, Qcow2Tables::packed_entry(offset, piece.bytes.size()));
       placed.push_back(Placed{offset, piece.bytes});
     }

@@ -48,19 +48,29 @@ class StreamConversion : public ConversionBase {
     bool may_be_zero = false;
     bool is_zero = false;
   };
+  // A thread's.
   struct Worker {
-    Worker(std::optional<ClusterCompression> packing, int level) : pieces(kJobSize, packing, level) {}
+    explicit Worker(std::unique_ptr<ClusterPacker> own) : packer(std::move(own)) {}
+    std::unique_ptr<ClusterPacker> packer;  // null where clusters are plain
     ZlibBatch batch;
-    AlignedBuffer plain{kJobSize};
-    PieceMaker pieces;
     std::vector<Planned> planned;
     std::vector<std::span<const std::byte>> streams;  // to be inflated
     std::vector<std::size_t> inflated;                // which of planned these are
+  };
+  // A job's, until it is written.
+  struct Slot {
+    explicit Slot(bool packs) : pieces(kJobSize, packs) {}
+    AlignedBuffer plain{kJobSize};
+    PieceMaker pieces;
 
     // What is written plain has a place of its own, so neighbours stay neighbours.
     std::span<std::byte> plain_at(std::size_t number) {
       return plain.span().subspan(number * kGrainSize, kGrainSize);
     }
+  };
+  struct Memory {
+    std::vector<Worker> workers;
+    std::vector<Slot> slots;
   };
 
   void copy_disk(const Progress& progress, const os::StopToken& stop) override {
@@ -74,12 +84,14 @@ class StreamConversion : public ConversionBase {
     GrainStream stream(layout, name());
 
     // The order matters on the way out: the crew ends before what its jobs use.
-    std::vector<Worker> workers;
-    for (unsigned i = 0; i < threads(); ++i) workers.emplace_back(packing(), level());
+    Memory memory;
+    for (std::unique_ptr<ClusterPacker>& packer : make_packers())
+      memory.workers.emplace_back(std::move(packer));
+    for (unsigned i = 0; i < slots(); ++i) memory.slots.emplace_back(packing().has_value());
     std::optional<HashThread> hash;
     if (options().check_grains || options().wants_digest()) hash.emplace();
-    ChunkPool pool(threads() + 6, kLargestGrainRecord, kChunkSize);
-    OrderedCrew crew(threads(), stop);
+    ChunkPool pool(threads() + 4, kLargestGrainRecord, kChunkSize);
+    OrderedCrew crew(threads(), slots(), stop);
     auto wait = [&] {
       crew.throw_if_failed();
       progress(done(), file.length());
@@ -102,7 +114,7 @@ class StreamConversion : public ConversionBase {
       if (hash) hash->add(chunk);
       std::vector<Grain> grains;
       kept = window.size() - stream.parse(window, grains);
-      submit(crew, workers, chunk, grains, size);
+      submit_grains(crew, memory, chunk, grains, size);
       previous = std::move(chunk);
       wait();
     }
@@ -117,23 +129,24 @@ class StreamConversion : public ConversionBase {
   }
 
   // The chunk's bytes count as done when its last job is.
-  void submit(OrderedCrew& crew, std::vector<Worker>& workers, const std::shared_ptr<Chunk>& chunk,
-              const std::vector<Grain>& grains, std::size_t size) {
+  void submit_grains(OrderedCrew& crew, Memory& memory, const std::shared_ptr<Chunk>& chunk,
+                     const std::vector<Grain>& grains, std::size_t size) {
     if (grains.empty()) count_done(size);
     for (std::size_t first = 0; first < grains.size(); first += kGrainsInJob) {
       const std::size_t last = std::min(first + kGrainsInJob, grains.size());
       const std::uint64_t weight = size * last / grains.size() - size * first / grains.size();
-      crew.submit([this, &crew, &workers, chunk, weight,
-                   part = std::vector<Grain>(grains.begin() + static_cast<std::ptrdiff_t>(first),
-                                             grains.begin() + static_cast<std::ptrdiff_t>(last))](
-                      unsigned worker, OrderedCrew::Turn& turn) {
-        convert(workers[worker], part, crew);
-        deliver(workers[worker].pieces.pieces(), weight, crew, turn);
-      });
+      submit(crew, weight,
+             [this, &crew, &memory, chunk,
+              part = std::vector<Grain>(grains.begin() + static_cast<std::ptrdiff_t>(first),
+                                        grains.begin() + static_cast<std::ptrdiff_t>(last))](unsigned worker,
+                                                                                             unsigned slot) {
+               convert(memory.workers[worker], memory.slots[slot], part, crew);
+               return memory.slots[slot].pieces.pieces();
+             });
     }
   }
 
-  void convert(Worker& worker, const std::vector<Grain>& grains, OrderedCrew& crew) {
+  void convert(Worker& worker, Slot& slot, const std::vector<Grain>& grains, OrderedCrew& crew) {
     worker.planned.clear();
     worker.streams.clear();
     worker.inflated.clear();
@@ -160,23 +173,23 @@ class StreamConversion : public ConversionBase {
         damaged(grains[number], "holds " + std::to_string(contents.size()) + " bytes instead of " +
                                     std::to_string(kGrainSize));
       if (!planned.pass_on) {
-        const std::span<std::byte> plain = worker.plain_at(number);
+        const std::span<std::byte> plain = slot.plain_at(number);
         std::copy(contents.begin(), contents.end(), plain.begin());
         std::fill(plain.begin() + static_cast<std::ptrdiff_t>(contents.size()), plain.end(), std::byte{0});
       } else if (planned.may_be_zero) {
         planned.is_zero = is_zero(contents);
       }
     });
-    worker.pieces.clear();
+    slot.pieces.begin(worker.packer.get());
     for (std::size_t number = 0; number < grains.size(); ++number) {
       const Planned& planned = worker.planned[number];
       // Deflate has been tried on it before.
       if (!planned.pass_on)
-        worker.pieces.add_plain(
-            planned.guest_offset, worker.plain_at(number), [&] { crew.throw_if_failed(); },
+        slot.pieces.add_plain(
+            planned.guest_offset, slot.plain_at(number), [&] { crew.throw_if_failed(); },
             packing() != ClusterCompression::kDeflate);
       else if (!planned.is_zero)
-        worker.pieces.add_packed(planned.guest_offset, planned.deflate);
+        slot.pieces.add_packed(planned.guest_offset, planned.deflate);
     }
   }
 

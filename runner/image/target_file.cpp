@@ -67,10 +67,12 @@ void TargetFile::write(std::span<const Placed> placed) {
       ++next;
     }
     const bool whole = is_aligned(offset) && is_aligned(run.size()) && run.size() > kLargestCollected;
-    if (stage_ && !whole)
+    if (stage_ && !whole) {
       stage_->add(offset, run);
-    else
+    } else {
       write_at(offset, run);
+      if (stage_) stage_->skip(offset, run.size());
+    }
     first = next;
   }
 }
@@ -92,9 +94,19 @@ void TargetFile::flush() {
 }
 
 void TargetFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
-  bool direct = direct_ && bytes.size() >= kSmallestDirectWrite && is_aligned(offset) &&
-                is_aligned(bytes.size()) && is_aligned(reinterpret_cast<std::uintptr_t>(bytes.data()));
-  (direct ? direct_ : buffered_).write_at(offset, bytes);
+  const std::uint64_t aligned = round_up<std::uint64_t>(offset, AlignedBuffer::kAlignment);
+  const std::uint64_t aligned_end =
+      (offset + bytes.size()) / AlignedBuffer::kAlignment * AlignedBuffer::kAlignment;
+  if (!direct_ || aligned + kSmallestDirectWrite > aligned_end ||
+      !is_aligned(reinterpret_cast<std::uintptr_t>(bytes.data()) + (aligned - offset))) {
+    buffered_.write_at(offset, bytes);
+    return;
+  }
+  const std::size_t head = static_cast<std::size_t>(aligned - offset);
+  const std::size_t middle = static_cast<std::size_t>(aligned_end - aligned);
+  if (head > 0) buffered_.write_at(offset, bytes.first(head));
+  direct_.write_at(aligned, bytes.subspan(head, middle));
+  if (head + middle < bytes.size()) buffered_.write_at(aligned_end, bytes.subspan(head + middle));
 }
 
 std::uint64_t TargetFile::finish() {

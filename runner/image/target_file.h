@@ -1,9 +1,9 @@
 // The file under a target: data past the page cache where that helps, everything else through it.
 //
-// Big aligned pieces are written with O_DIRECT where the file system takes it: no second copy in memory, and
-// the disk works while the processors inflate, instead of all at once at the sync. Pieces that are neither
-// are collected until they are. The two descriptors of the file never write the same 4 KiB block at the same
-// time.
+// The aligned part of a big piece is written with O_DIRECT where the file system takes it: no second copy in
+// memory, and the disk works while the processors inflate, instead of all at once at the sync. Pieces that
+// have no such part are collected until they do. The two descriptors of the file never write the same 4 KiB
+// block at the same time.
 #pragma once
 
 #include <cstdint>

@@ -9,13 +9,27 @@ void WriteStage::add(std::uint64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const std::size_t begin = static_cast<std::size_t>(offset % kWindowSize);
     const std::size_t size = std::min(bytes.size(), kWindowSize - begin);
-    std::shared_ptr<Window> retired;
-    std::shared_ptr<Window> own = window(offset / kWindowSize, retired);
-    if (retired) write_parts(*retired);
-    fill(*own, begin, bytes.first(size));
+    fill(*find(offset / kWindowSize), begin, size, bytes.data());
     offset += size;
     bytes = bytes.subspan(size);
   }
+}
+
+void WriteStage::skip(std::uint64_t offset, std::uint64_t length) {
+  while (length > 0) {
+    const std::size_t begin = static_cast<std::size_t>(offset % kWindowSize);
+    const std::size_t size = static_cast<std::size_t>(std::min<std::uint64_t>(length, kWindowSize - begin));
+    fill(*find(offset / kWindowSize), begin, size, nullptr);
+    offset += size;
+    length -= size;
+  }
+}
+
+std::shared_ptr<WriteStage::Window> WriteStage::find(std::uint64_t number) {
+  std::shared_ptr<Window> retired;
+  std::shared_ptr<Window> own = window(number, retired);
+  if (retired) write_parts(*retired);
+  return own;
 }
 
 std::shared_ptr<WriteStage::Window> WriteStage::window(std::uint64_t number,
@@ -39,31 +53,24 @@ std::shared_ptr<WriteStage::Window> WriteStage::window(std::uint64_t number,
   return windows_.back();
 }
 
-void WriteStage::fill(Window& own, std::size_t begin, std::span<const std::byte> bytes) {
+void WriteStage::fill(Window& own, std::size_t begin, std::size_t size, const std::byte* bytes) {
   bool full = false;
   bool late = false;
   {
     std::lock_guard lock(own.mutex);
     late = own.written;
     if (!late) {
-      std::memcpy(own.memory.data() + begin, bytes.data(), bytes.size());
-      std::size_t end = begin + bytes.size();
-      auto next = own.parts.lower_bound(begin);
-      if (next != own.parts.begin() && std::prev(next)->second == begin) {
-        begin = std::prev(next)->first;
-        own.parts.erase(std::prev(next));
+      if (bytes != nullptr) {
+        std::memcpy(own.memory.data() + begin, bytes, size);
+        own.add_part(begin, begin + size);
       }
-      if (next != own.parts.end() && next->first == end) {
-        end = next->second;
-        own.parts.erase(next);
-      }
-      own.parts[begin] = end;
-      full = begin == 0 && end == kWindowSize;
+      own.missing -= size;
+      full = own.missing == 0;
     }
   }
   if (late) {
     // It was retired between our finding it and our filling it.
-    write_(own.number * kWindowSize + begin, bytes);
+    if (bytes != nullptr) write_(own.number * kWindowSize + begin, {bytes, size});
     return;
   }
   if (!full) return;
@@ -73,6 +80,19 @@ void WriteStage::fill(Window& own, std::size_t begin, std::span<const std::byte>
   }
   // Whoever filled the last gap is the only one who still has it.
   write_parts(own);
+}
+
+void WriteStage::Window::add_part(std::size_t begin, std::size_t end) {
+  auto next = parts.lower_bound(begin);
+  if (next != parts.begin() && std::prev(next)->second == begin) {
+    begin = std::prev(next)->first;
+    parts.erase(std::prev(next));
+  }
+  if (next != parts.end() && next->first == end) {
+    end = next->second;
+    parts.erase(next);
+  }
+  parts[begin] = end;
 }
 
 void WriteStage::write_parts(Window& own) {

@@ -1,9 +1,9 @@
 // Many small neighbouring writes become few large aligned ones.
 //
 // Compressed clusters lie byte after byte in the file and come from several threads. They are collected in
-// windows of 2 MiB; a window that is full goes out in one piece past the page cache, one that never fills up
-// (a table lies in it) goes out by its parts through it. No byte may be written twice, and nobody reads
-// before flush().
+// windows of 2 MiB. A window is written when nothing in it is missing: in one piece where all of it was added,
+// by its parts where some of it was skipped. One that never gets there (a table lies in it) is written when
+// there are too many newer ones. No byte may be written twice, and nobody reads before flush().
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,8 @@ class WriteStage {
   using Write = std::function<void(std::uint64_t offset, std::span<const std::byte> bytes)>;
   explicit WriteStage(Write write) : write_(std::move(write)) {}
   void add(std::uint64_t offset, std::span<const std::byte> bytes);
+  // What is there is written by others: nothing to wait for.
+  void skip(std::uint64_t offset, std::uint64_t length);
   // Writes what is left. By one thread, when the others are done.
   void flush();
 
@@ -37,10 +39,14 @@ class WriteStage {
     AlignedBuffer memory;
     std::mutex mutex;
     std::map<std::size_t, std::size_t> parts;  // begin to end of what is filled, neighbours joined
-    bool written = false;                      // by its parts, before it was full
+    std::size_t missing = kWindowSize;         // bytes that were neither added nor skipped
+    bool written = false;                      // whether or not something was missing
+    void add_part(std::size_t begin, std::size_t end);
   };
   std::shared_ptr<Window> window(std::uint64_t number, std::shared_ptr<Window>& retired);
-  void fill(Window& window, std::size_t begin, std::span<const std::byte> bytes);
+  std::shared_ptr<Window> find(std::uint64_t number);
+  // bytes: null where they are skipped.
+  void fill(Window& window, std::size_t begin, std::size_t size, const std::byte* bytes);
   void write_parts(Window& window);
 
   Write write_;

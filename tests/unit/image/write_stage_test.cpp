@@ -63,6 +63,22 @@ TEST(WriteStage, AGapIsNeverWritten) {
   EXPECT_TRUE(std::equal(data.begin(), data.end(), written.bytes.begin() + kWindow - 300));
 }
 
+TEST(WriteStage, WhatOthersWriteIsNotWaitedFor) {
+  Written written(3 * kWindow);
+  WriteStage stage(written.writer());
+  const std::vector<std::byte> data = noise(3 * kWindow);
+  // From the middle of the first window to the middle of the third.
+  stage.skip(kWindow / 2, 2 * kWindow);
+  stage.add(0, std::span(data).first(kWindow / 2));
+  EXPECT_EQ(written.sizes, (std::vector<std::size_t>{kWindow / 2}));
+  stage.add(2 * kWindow + kWindow / 2, std::span(data).subspan(2 * kWindow + kWindow / 2));
+  EXPECT_EQ(written.sizes, (std::vector<std::size_t>{kWindow / 2, kWindow / 2}));
+  stage.flush();
+  EXPECT_EQ(written.sizes.size(), 2u);
+  EXPECT_TRUE(std::equal(data.begin(), data.begin() + kWindow / 2, written.bytes.begin()));
+  EXPECT_TRUE(std::equal(data.end() - kWindow / 2, data.end(), written.bytes.end() - kWindow / 2));
+}
+
 TEST(WriteStage, SeveralThreadsInAnyOrderLoseNothing) {
   constexpr std::size_t kSize = 64 * kWindow;
   Written written(kSize);
@@ -70,10 +86,13 @@ TEST(WriteStage, SeveralThreadsInAnyOrderLoseNothing) {
   // Parts of odd sizes; some are left out, as tables leave gaps. Far more windows than are kept open.
   std::mt19937_64 random(2);
   std::vector<std::pair<std::size_t, std::size_t>> parts;
+  std::vector<std::pair<std::size_t, std::size_t>> gaps;
   std::vector<bool> expected(kSize);
   for (std::size_t at = 0; at < kSize;) {
     std::size_t size = std::min<std::size_t>(kSize - at, 1 + random() % 90000);
-    if (random() % 50 != 0) {
+    if (random() % 50 == 0) {
+      gaps.emplace_back(at, size);
+    } else {
       parts.emplace_back(at, size);
       std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(at), size, true);
     }
@@ -86,6 +105,8 @@ TEST(WriteStage, SeveralThreadsInAnyOrderLoseNothing) {
     threads.emplace_back([&, thread] {
       for (std::size_t i = thread; i < parts.size(); i += 4)
         stage.add(parts[i].first, std::span(data).subspan(parts[i].first, parts[i].second));
+      // Some gaps are known to be some.
+      for (std::size_t i = thread; i < gaps.size(); i += 8) stage.skip(gaps[i].first, gaps[i].second);
     });
   for (std::thread& thread : threads) thread.join();
   stage.flush();
