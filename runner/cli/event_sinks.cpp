@@ -52,7 +52,6 @@ void JsonSink::emit(const Event& event) {
 std::string event_text(const Event& event, Verbosity verbosity) {
   // Messages may quote a guest's files: nothing of them may reach the terminal as a control sequence.
   std::string where = event.stage.empty() ? "" : contract::printable(event.stage) + ": ";
-  if (!event.disk_id.empty()) where += contract::printable(event.disk_id) + ": ";
   std::string message = contract::printable(event.message, kLongestMessage);
   switch (event.kind) {
     case Event::Kind::kMessage:

@@ -25,6 +25,12 @@ std::string ascii(const std::string& text) {
   return result;
 }
 
+int percent_of(std::uint64_t done, std::uint64_t total) {
+  if (total == 0) return 0;
+  if (done >= total) return 100;
+  return std::min(99, static_cast<int>(static_cast<double>(done) / static_cast<double>(total) * 100));
+}
+
 std::string bar(int percent, std::size_t width) {
   std::size_t filled = width * static_cast<std::size_t>(percent) / 100;
   std::string text = "[" + std::string(filled, '=') + std::string(width - filled, ' ') + "]";
@@ -40,18 +46,6 @@ ProgressLine::Stage* ProgressLine::find(const std::string& name) {
   return found == running_.end() ? nullptr : &*found;
 }
 
-int ProgressLine::percent_of(const Stage& stage) {
-  double done = 0;
-  double total = 0;
-  for (const auto& [disk, part] : stage.disks) {
-    if (part.total == 0) return 0;  // of a disk whose size is not known yet
-    done += static_cast<double>(std::min(part.done, part.total));
-    total += static_cast<double>(part.total);
-  }
-  if (total == 0) return 0;
-  return done >= total ? 100 : std::min(99, static_cast<int>(done / total * 100));
-}
-
 void ProgressLine::apply(const contract::Event& event) {
   using Kind = contract::Event::Kind;
   Stage* stage = find(event.stage);
@@ -64,12 +58,12 @@ void ProgressLine::apply(const contract::Event& event) {
       break;
     case Kind::kProgress: {
       if (stage == nullptr) break;
-      Part& part = stage->disks[event.disk_id];
-      part.done = std::max(part.done, event.done_bytes);
-      part.total = std::max(part.total, event.total_bytes);
-      part.bytes_per_second = event.bytes_per_second;
-      part.seconds_left = event.seconds_left;
-      stage->percent = std::max(stage->percent, percent_of(*stage));
+      stage->has_progress = true;
+      stage->done = std::max(stage->done, event.done_bytes);
+      stage->total = std::max(stage->total, event.total_bytes);
+      stage->bytes_per_second = event.bytes_per_second;
+      stage->seconds_left = event.seconds_left;
+      stage->percent = std::max(stage->percent, percent_of(stage->done, stage->total));
       break;
     }
     case Kind::kMessage:
@@ -84,33 +78,22 @@ void ProgressLine::apply(const contract::Event& event) {
 std::string ProgressLine::text(std::size_t width) const {
   if (running_.empty() || width == 0) return "";
   auto shown =
-      std::find_if(running_.begin(), running_.end(), [](const Stage& stage) { return !stage.disks.empty(); });
+      std::find_if(running_.begin(), running_.end(), [](const Stage& stage) { return stage.has_progress; });
   std::string head;
   std::string amounts;
   if (shown != running_.end()) {
-    std::uint64_t done = 0;
-    std::uint64_t total = 0;
-    double rate = 0;
-    double left = 0;
-    bool left_known = true;
-    for (const auto& [disk, part] : shown->disks) {
-      done += part.done;
-      total += part.total;
-      rate += part.bytes_per_second;
-      left_known = left_known && part.seconds_left.has_value();
-      left = std::max(left, part.seconds_left.value_or(0));
-    }
     head = ascii(shown->name) + " ";
-    if (total == 0) {
-      amounts = " " + size_text(done);
+    if (shown->total == 0) {
+      amounts = " " + size_text(shown->done);
     } else {
       std::string percent = std::to_string(shown->percent) + "%";
       head += std::string(4 - std::min<std::size_t>(4, percent.size()), ' ') + percent;
-      amounts = " " + size_of_text(std::min(done, total), total);
+      amounts = " " + size_of_text(std::min(shown->done, shown->total), shown->total);
     }
-    if (rate >= 1 && shown->percent < 100)
-      amounts += "  " + size_text(static_cast<std::uint64_t>(std::min(rate, 9e18))) + "/s";
-    if (left_known && total != 0 && shown->percent < 100) amounts += "  " + clock_text(left) + " left";
+    if (shown->bytes_per_second >= 1 && shown->percent < 100)
+      amounts += "  " + size_text(static_cast<std::uint64_t>(std::min(shown->bytes_per_second, 9e18))) + "/s";
+    if (shown->seconds_left && shown->total != 0 && shown->percent < 100)
+      amounts += "  " + clock_text(*shown->seconds_left) + " left";
   }
   std::string others;
   for (const Stage& stage : running_) {

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,20 +24,17 @@ class ProgressLine {
   std::string text(std::size_t width) const;
 
  private:
-  struct Part {
-    std::uint64_t done = 0;
-    std::uint64_t total = 0;
-    double bytes_per_second = 0;
-    std::optional<double> seconds_left;
-  };
   struct Stage {
     std::string name;
-    std::map<std::string, Part> disks;  // "" where the events are about the whole stage
+    bool has_progress = false;
+    std::uint64_t done = 0;
+    std::uint64_t total = 0;  // 0 while unknown
+    double bytes_per_second = 0;
+    std::optional<double> seconds_left;
     int percent = 0;
     std::string note;  // the last thing it said
   };
   Stage* find(const std::string& name);
-  static int percent_of(const Stage& stage);
   std::vector<Stage> running_;  // in the order in which they started
 };
 

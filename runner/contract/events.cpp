@@ -26,7 +26,6 @@ nlohmann::json to_json(const Event& event) {
   object["time"] = rfc3339_milliseconds(event.time);
   object["event"] = to_string(event.kind);
   put_text(object, "stage", event.stage);
-  put_text(object, "disk_id", event.disk_id);
   switch (event.kind) {
     case Event::Kind::kStageStarted:
       break;
@@ -73,7 +72,6 @@ Event parse_event(std::string_view line) {
     return static_cast<std::uint64_t>(section.integer(key, 0, INT64_MAX).value_or(0));
   };
   event.stage = section.line("stage");
-  event.disk_id = section.line("disk_id");
   event.done_bytes = bytes("done_bytes");
   event.total_bytes = bytes("total_bytes");
   event.bytes_per_second = section.real("bytes_per_second").value_or(0);

@@ -19,7 +19,6 @@ struct Event {
   std::chrono::system_clock::time_point time = std::chrono::system_clock::now();
   // verify, inspect, fix, convert, validate, boot, publish, register; empty for the whole job
   std::string stage;
-  std::string disk_id;  // empty where it is about no single disk
   // kProgress: of the stage. total_bytes is 0 while unknown. Never goes backwards within a stage.
   std::uint64_t done_bytes = 0;
   std::uint64_t total_bytes = 0;

@@ -22,10 +22,9 @@ Event ended(const std::string& stage) {
 Event said(const std::string& stage, const std::string& text) {
   return {.kind = Event::Kind::kMessage, .stage = stage, .message = text};
 }
-Event progress(std::uint64_t done, std::uint64_t total, const std::string& disk = "") {
+Event progress(std::uint64_t done, std::uint64_t total) {
   return {.kind = Event::Kind::kProgress,
           .stage = "convert",
-          .disk_id = disk,
           .done_bytes = done,
           .total_bytes = total,
           .bytes_per_second = 812.0 * (1 << 20),
@@ -86,22 +85,14 @@ TEST(ProgressLine, WithoutATotalShowsOnlyWhatIsDone) {
   EXPECT_EQ(line.text(80), "convert  3.0 GiB");
 }
 
-TEST(ProgressLine, AddsUpSeveralDisks) {
-  ProgressLine line;
-  line.apply(started("convert"));
-  line.apply(progress(kGiB, kGiB, "disk-0"));
-  line.apply(progress(0, 3 * kGiB, "disk-1"));
-  EXPECT_THAT(line.text(80), HasSubstr("1.0 of 4.0 GiB"));
-}
-
 TEST(ProgressLine, NeverGoesBackwards) {
   ProgressLine line;
   line.apply(started("convert"));
-  line.apply(progress(kGiB, 2 * kGiB, "disk-0"));
+  line.apply(progress(kGiB, 2 * kGiB));
   EXPECT_EQ(percent_in(line.text(80)), 50);
-  line.apply(progress(kGiB / 2, 2 * kGiB, "disk-0"));
+  line.apply(progress(kGiB / 2, 2 * kGiB));
   EXPECT_EQ(percent_in(line.text(80)), 50);
-  line.apply(progress(0, 8 * kGiB, "disk-1"));  // another disk begins
+  line.apply(progress(kGiB, 8 * kGiB));  // there is more than was known
   EXPECT_EQ(percent_in(line.text(80)), 50);
 }
 

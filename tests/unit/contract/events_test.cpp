@@ -31,13 +31,12 @@ TEST(Events, ProgressIsOneLine) {
   Event event{.kind = Event::Kind::kProgress,
               .time = kTime,
               .stage = "convert",
-              .disk_id = "disk-0",
               .done_bytes = 10,
               .total_bytes = 100,
               .bytes_per_second = 5,
               .seconds_left = 18.0};
   EXPECT_EQ(to_json(event), json::parse(R"({"time": "2026-01-31T23:59:59.123Z", "event": "progress",
-    "stage": "convert", "disk_id": "disk-0", "done_bytes": 10, "total_bytes": 100, "bytes_per_second": 5.0,
+    "stage": "convert", "done_bytes": 10, "total_bytes": 100, "bytes_per_second": 5.0,
     "seconds_left": 18.0})"));
   EXPECT_THAT(to_line(event), Not(HasSubstr("\n")));
 }
@@ -58,7 +57,6 @@ TEST(Events, EveryKindIsReadBackAsItWas) {
       {.kind = Event::Kind::kProgress,
        .time = kTime,
        .stage = "convert",
-       .disk_id = "d",
        .done_bytes = 1,
        .total_bytes = 2,
        .bytes_per_second = 0.5,
