@@ -1,9 +1,9 @@
 // Many small neighbouring writes become few large aligned ones.
 //
 // Compressed clusters lie byte after byte in the file and come from several threads. They are collected in
-// windows of 2 MiB. A window is written when nothing in it is missing: in one piece where all of it was added,
-// by its parts where some of it was skipped. One that never gets there (a table lies in it) is written when
-// there are too many newer ones. No byte may be written twice, and nobody reads before flush().
+// windows of 2 MiB. A window is written when nothing in it is missing: in one piece where all of it was
+// added, by its parts where some of it was skipped. One that never gets there (a table lies in it) is written
+// when there are too many newer ones. No byte may be written twice, and nobody reads before flush().
 #pragma once
 
 #include <cstdint>
