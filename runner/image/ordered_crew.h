@@ -62,6 +62,7 @@ class OrderedCrew {
     unsigned slot = 0;
   };
   void work(unsigned worker);
+  // The steps; lock is of mutex_, and held before and after.
   void prepare(unsigned worker, std::unique_lock<std::mutex>& lock);
   void place_what_is_due(std::unique_lock<std::mutex>& lock);
   void write(std::unique_lock<std::mutex>& lock);
