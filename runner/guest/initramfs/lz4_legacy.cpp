@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "runner/guest/little_endian.h"
 #include "runner/os/error.h"
 
 namespace hyper2kvm::guest {
@@ -21,11 +22,6 @@ constexpr std::size_t kShortestMatch = 4;
 // How near its end a block may still have a match; lz4_Block_format.md, "End of block conditions".
 constexpr std::size_t kLastLiterals = 5;
 constexpr std::size_t kMatchMargin = 12;
-
-std::uint32_t little_endian(const std::byte* bytes) {
-  return std::to_integer<std::uint32_t>(bytes[0]) | std::to_integer<std::uint32_t>(bytes[1]) << 8 |
-         std::to_integer<std::uint32_t>(bytes[2]) << 16 | std::to_integer<std::uint32_t>(bytes[3]) << 24;
-}
 
 class Unpacker {
  public:
@@ -176,7 +172,7 @@ void Unpacker::unpack_block() {
 // archives). A magic number begins the next stream.
 std::uint64_t Unpacker::run() {
   while (wanted_ && fill(4)) {
-    std::uint32_t word = little_endian(input_.data() + input_at_);
+    std::uint32_t word = load_little(input_, input_at_);
     if (word != kMagic && (word == 0 || word > static_cast<std::uint32_t>(LZ4_COMPRESSBOUND(kBlock)))) break;
     input_at_ += 4;
     if (word == kMagic) continue;

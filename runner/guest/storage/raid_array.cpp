@@ -8,9 +8,10 @@
 
 #include <array>
 #include <cerrno>
-#include <span>
 #include <string_view>
+#include <vector>
 
+#include "runner/guest/little_endian.h"
 #include "runner/os/error.h"
 #include "runner/os/file.h"
 
@@ -21,12 +22,6 @@ constexpr std::uint64_t kKiB = 1024;
 // Bytes from the beginning of a superblock: of version 0.90, and of the others.
 constexpr std::size_t kLevelOfOld = 28;
 constexpr std::size_t kLevelOfNew = 72;
-
-std::uint32_t little_endian(std::span<const std::byte> bytes, std::size_t at) {
-  return std::to_integer<std::uint32_t>(bytes[at]) | std::to_integer<std::uint32_t>(bytes[at + 1]) << 8 |
-         std::to_integer<std::uint32_t>(bytes[at + 2]) << 16 |
-         std::to_integer<std::uint32_t>(bytes[at + 3]) << 24;
-}
 
 const char* module_of_level(std::int32_t level) {
   switch (level) {
@@ -55,19 +50,17 @@ std::optional<std::string> raid_module(const ReadVolume& read, std::uint64_t siz
     std::uint32_t version;
     std::size_t level;
   };
-  std::array<Place, 4> places{{{0, 1, kLevelOfNew}, {4 * kKiB, 1, kLevelOfNew}, {0, 1, 0}, {0, 0, 0}}};
-  std::size_t count = 2;
-  // The two that lie at the end: 8 to 12 KiB before it at a multiple of 4 KiB, 64 to 128 before it at one of
-  // 64.
-  if (size >= 8 * kKiB) places[count++] = {(size - 8 * kKiB) & ~(4 * kKiB - 1), 1, kLevelOfNew};
-  if (size >= 64 * kKiB) places[count++] = {(size & ~(64 * kKiB - 1)) - 64 * kKiB, 0, kLevelOfOld};
+  std::vector<Place> places{{0, 1, kLevelOfNew}, {4 * kKiB, 1, kLevelOfNew}};
+  // The two that lie at the end: 8 to 12 KiB before it at a multiple of 4 KiB, 64 to 128 KiB before it at one
+  // of 64 KiB.
+  if (size >= 8 * kKiB) places.push_back({(size - 8 * kKiB) & ~(4 * kKiB - 1), 1, kLevelOfNew});
+  if (size >= 64 * kKiB) places.push_back({(size & ~(64 * kKiB - 1)) - 64 * kKiB, 0, kLevelOfOld});
   const char* found = nullptr;
-  for (const Place& place : std::span(places).first(count)) {
+  for (const Place& place : places) {
     std::array<std::byte, 128> superblock{};
     if (read(place.offset, superblock) != superblock.size()) continue;
-    if (little_endian(superblock, 0) != MD_SB_MAGIC || little_endian(superblock, 4) != place.version)
-      continue;
-    const char* module = module_of_level(static_cast<std::int32_t>(little_endian(superblock, place.level)));
+    if (load_little(superblock, 0) != MD_SB_MAGIC || load_little(superblock, 4) != place.version) continue;
+    const char* module = module_of_level(static_cast<std::int32_t>(load_little(superblock, place.level)));
     // One of an older array may be left.
     if (module == nullptr || (found != nullptr && std::string_view(found) != module)) return std::nullopt;
     found = module;
